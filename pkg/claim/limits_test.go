@@ -1,0 +1,66 @@
+package claim_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/ensure-volumes/ensure-volumes/pkg/claim"
+)
+
+// TestGarbage reads hints of a megabyte, which admission sees before anybody
+// has limited them, for as many claims as a pod may have. Whatever grows faster
+// than its input takes minutes here. Garbage refuses every claim.
+func TestGarbage(t *testing.T) {
+	const size = 1 << 20
+	repeat := func(format string) string {
+		var b strings.Builder
+		for i := 0; b.Len() < size; i++ {
+			fmt.Fprintf(&b, format, i)
+		}
+		return b.String()
+	}
+	many := func(format string) keys {
+		m := keys{}
+		for i := range size / 40 {
+			m[fmt.Sprintf(format, i)] = "1Gi"
+		}
+		return m
+	}
+	var used []string
+	for i := range claim.MaxClaims {
+		used = append(used, fmt.Sprintf("claim%d", i))
+	}
+	for name, c := range map[string]struct {
+		annotations keys
+		refused     bool
+	}{
+		"keys of an object":      {keys{list: `[{"claimName":"claim0"` + repeat(`,"k%07d":1`) + `}]`}, true},
+		"keys of a YAML object":  {keys{list: "- claimName: claim0\n" + repeat("  k%07d: 1\n")}, true},
+		"items":                  {keys{list: `[0` + repeat(`,%d`) + `]`}, true},
+		"YAML items":             {keys{list: repeat("- %d\n")}, true},
+		"unused claims":          {keys{list: `[null` + repeat(`,{"claimName":"k%07d"}`) + `]`}, false},
+		"depth":                  {keys{list: strings.Repeat("[", size)}, true},
+		"depth of objects":       {keys{list: strings.Repeat(`{"a":`, size/5)}, true},
+		"depth of YAML":          {keys{list: strings.Repeat("- ", size/2)}, true},
+		"depth of YAML objects":  {keys{list: strings.Repeat("? ", size/2)}, true},
+		"digits":                 {keys{every + "storage": strings.Repeat("9", size)}, true},
+		"digits after the point": {keys{every + "storage": "1." + strings.Repeat("9", size)}, true},
+		"exponent":               {keys{every + "storage": "1e999999999"}, true},
+		"negative exponent":      {keys{every + "storage": "1e-999999999"}, true},
+		"modes":                  {keys{every + "accessModes": strings.Repeat("RWO,", size/4)}, true},
+		"unknown keys":           {many(every + "k%07d"), true},
+		"unused keys":            {many("k%07d." + every + "storage"), false},
+		"faults of one claim":    {many("claim0." + every + "k%07d"), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := claim.Read(claim.Object{Annotations: c.annotations}, used)
+			for _, name := range used {
+				w := claim.Resolve(name, fallback(), &h)
+				if (len(w.Faults) > 0) != c.refused || len(w.Faults) > 2000 {
+					t.Fatalf("claim %s has %d faults", name, len(w.Faults))
+				}
+			}
+		})
+	}
+}
