@@ -1,0 +1,177 @@
+package mutate
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/go-logr/logr"
+	admissionv1 "k8s.io/api/admission/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/ensure-volumes/ensure-volumes/pkg/provision"
+)
+
+const (
+	// maxBody is more than an API server sends: etcd holds 1.5 MiB an object.
+	maxBody = 4 << 20
+	// margin is how long before the API server's own deadline the answer leaves.
+	margin = 300 * time.Millisecond
+	// The API server's default and longest timeout of a webhook (admissionregistration.k8s.io/v1).
+	defaultTimeout, longestTimeout = 10 * time.Second, 30 * time.Second
+	// retryAfter is the pause that a 503 asks for, in seconds.
+	retryAfter = "1"
+)
+
+// Handler answers AdmissionReviews of admission.k8s.io/v1 for the creation of
+// pods. It may be used by many goroutines at once.
+//
+// The answer leaves before the deadline that the request's ?timeout= names, less
+// 300 ms. It is an HTTP 200 with a response; an HTTP 503 with Retry-After where
+// repeating may help; another 4xx where the review cannot be read.
+type Handler struct {
+	Ensurer *provision.Ensurer
+	Log     logr.Logger
+	Metrics *Metrics
+}
+
+// ServeHTTP answers one review.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	outcome := outcomeBad
+	defer func() {
+		if p := recover(); p != nil {
+			h.Log.Error(fmt.Errorf("%v", p), "the handler panicked", "stack", string(debug.Stack()))
+			http.Error(w, "the webhook failed in a way that its authors did not foresee; see its log", http.StatusInternalServerError)
+			outcome = outcomePanic
+		}
+		h.Metrics.observe(outcome, time.Since(start))
+	}()
+
+	deadline := start.Add(allowance(r))
+	ctx, cancel := context.WithDeadline(r.Context(), deadline)
+	defer cancel()
+	// A body that trickles in must not outlive the deadline either. A server that
+	// cannot set one (a test's recorder) has its bodies whole.
+	_ = http.NewResponseController(w).SetReadDeadline(deadline)
+
+	body, code, err := read(w, r)
+	if err != nil {
+		http.Error(w, err.Error(), code)
+		return
+	}
+	q, err := decode(body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	var response *admissionv1.AdmissionResponse
+	response, outcome, err = h.answer(ctx, q)
+	if err != nil {
+		h.Log.Info("asked the API server to repeat a review", "namespace", q.Namespace, "reason", err.Error())
+		w.Header().Set("Retry-After", retryAfter)
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	write(w, response)
+}
+
+// allowance is how long the answer may take.
+func allowance(r *http.Request) time.Duration {
+	timeout, err := time.ParseDuration(r.URL.Query().Get("timeout"))
+	if err != nil || timeout <= 0 {
+		timeout = defaultTimeout
+	}
+	timeout = min(timeout, longestTimeout)
+	if timeout <= margin { // no API server asks for less than a second
+		return timeout / 2
+	}
+	return timeout - margin
+}
+
+// read takes the body, or says with which code it is refused.
+func read(w http.ResponseWriter, r *http.Request) (body []byte, code int, err error) {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		return nil, http.StatusMethodNotAllowed, errors.New("send an AdmissionReview with POST")
+	}
+	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
+		return nil, http.StatusUnsupportedMediaType, errors.New("send an AdmissionReview as application/json")
+	}
+	body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, http.StatusRequestEntityTooLarge, fmt.Errorf("the body is larger than %d bytes", maxBody)
+	case err != nil:
+		return nil, http.StatusBadRequest, fmt.Errorf("reading the body: %w", err)
+	}
+	return body, 0, nil
+}
+
+// answer decides on one review. The error means: repeat it.
+func (h *Handler) answer(ctx context.Context, q *request) (*admissionv1.AdmissionResponse, string, error) {
+	response := &admissionv1.AdmissionResponse{UID: q.UID, Allowed: true}
+	if n := q.Object.Metadata.Namespace; n != "" && n != q.Namespace {
+		response.Allowed, response.Result = false, namespaceMismatch(q, n)
+		return response, outcomeDenied, nil
+	}
+	wanted := q.wanted()
+	if len(wanted.Claims) == 0 || q.Object.mirror() {
+		return response, outcomeAllowed, nil
+	}
+	result, err := h.Ensurer.Ensure(ctx, wanted)
+	if len(result.Created) > 0 {
+		h.Metrics.created(len(result.Created), q.DryRun)
+		if !q.DryRun {
+			h.Log.Info("created claims", "namespace", q.Namespace, "pod", wanted.PodName, "claims", result.Created)
+		}
+		response.AuditAnnotations = map[string]string{"created": joinNames(result.Created)}
+	}
+	response.Warnings = result.Warnings
+	var denial *provision.Denial
+	switch {
+	case errors.As(err, &denial):
+		response.Allowed, response.Result = false, describe(denial.Status, wanted.PodName)
+	case err != nil:
+		return nil, outcomeRetry, err
+	case len(result.Created) > 0:
+		q.annotate(response, result.Created, wanted.Claims)
+	}
+	response.Warnings = fit(response.Warnings)
+	switch {
+	case !response.Allowed:
+		return response, outcomeDenied, nil
+	case len(result.Created) > 0:
+		return response, outcomeCreated, nil
+	}
+	return response, outcomeAllowed, nil
+}
+
+// describe says of which object a status speaks where it does not itself;
+// kubectl prints it.
+func describe(s metav1.Status, podName string) *metav1.Status {
+	if s.Details.Kind == "" {
+		s.Details.Kind, s.Details.Name = "Pod", podName
+	}
+	return &s
+}
+
+func write(w http.ResponseWriter, response *admissionv1.AdmissionResponse) {
+	body, err := json.Marshal(admissionv1.AdmissionReview{
+		TypeMeta: metav1.TypeMeta{APIVersion: reviewVersion, Kind: "AdmissionReview"},
+		Response: response,
+	})
+	if err != nil {
+		http.Error(w, "encoding the answer: "+err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(body) // whoever went away does not read an error either
+}

@@ -1,0 +1,119 @@
+package provision
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/ensure-volumes/ensure-volumes/pkg/claim"
+)
+
+// Ensurer makes the claims of pods exist. It keeps no state of its own and may
+// be used by many goroutines at once.
+type Ensurer struct {
+	// Live talks to the API server, without a cache and without client-side limits.
+	Live client.Client
+	// Cached reads Namespaces (as PartialObjectMetadata, the enabled ones) and
+	// StorageClasses from informers.
+	Cached client.Reader
+	// Claims are the claims of the cluster.
+	Claims *Claims
+
+	Config
+}
+
+// Config is what the operator decides.
+type Config struct {
+	// AutoCreate is the safety switch: false never creates anything.
+	AutoCreate bool
+	// DefaultStorage is the size of a claim that no hint gives one.
+	DefaultStorage resource.Quantity
+	// MissingClass says what becomes of a hint for a StorageClass that does not exist.
+	MissingClass ClassPolicy
+	// DeleteWithOwner false keeps every claim, whatever deleteOnSandboxTermination asks.
+	DeleteWithOwner bool
+	// OwnerKinds are the kinds of controllers that hints are read from.
+	OwnerKinds OwnerKinds
+}
+
+// Request is a pod that is about to be created, or waits.
+type Request struct {
+	// Namespace is where claims are looked for and created, and nowhere else.
+	Namespace string
+	// PodName is the pod's name, or its generateName followed by "*".
+	PodName string
+	// Annotations and Labels are the pod's.
+	Annotations, Labels map[string]string
+	// Controller is the pod's controller owner; nil where it has none.
+	Controller *metav1.OwnerReference
+	// Claims are the claims that the pod refers to, each once.
+	Claims []Use
+	// User is who asks for the pod.
+	User string
+	// DryRun judges and asks the API server as usual and writes nothing.
+	DryRun bool
+}
+
+// Use is one claim of a pod.
+type Use struct {
+	Name string
+	// Path is where the pod names it first, for messages.
+	Path string
+}
+
+// Result is what became of a request, also of one that failed.
+type Result struct {
+	// Created are the names of the claims created, in the order of the request.
+	Created []string
+	// Warnings are for the caller, most at most 120 bytes long.
+	Warnings []string
+}
+
+// Ensure makes the claims of a pod exist, or says why not: the error is a
+// *[Denial] or a *[Retryable]. It is idempotent, and may run at once for pods
+// that share claims. Everything is judged before anything is created; where the
+// API server then refuses one claim of several, the others are created all the
+// same and kept. It returns at the latest when ctx ends.
+func (e *Ensurer) Ensure(ctx context.Context, req Request) (Result, error) {
+	if len(req.Claims) == 0 {
+		return Result{}, nil
+	}
+	if e.AutoCreate && len(req.Claims) > claim.MaxClaims {
+		return Result{}, invalid([]metav1.StatusCause{cause("spec.volumes", fmt.Sprintf(
+			"the pod has %d different claims; the limit is %d, use fewer", len(req.Claims), claim.MaxClaims))})
+	}
+	if !e.Claims.Synced() {
+		return Result{}, &Retryable{errors.New("the claims of the cluster are not known yet; try again")}
+	}
+	namespace := &metav1.PartialObjectMetadata{}
+	namespace.SetGroupVersionKind(namespaceKind)
+	err := e.Cached.Get(ctx, client.ObjectKey{Name: req.Namespace}, namespace)
+	switch {
+	case apierrors.IsNotFound(err), err == nil && namespace.Labels[claim.KeyAutoCreate] != claim.Enabled:
+		return Result{}, nil // nobody asked us to; a real API server would not have called
+	case err != nil:
+		return Result{}, &Retryable{fmt.Errorf("reading Namespace %s: %w", req.Namespace, err)}
+	}
+	t := newTask(e, req, namespace.Annotations)
+	if !e.AutoCreate {
+		return t.switchedOff(), nil
+	}
+	err = t.run(ctx)
+	return Result{Created: t.created, Warnings: t.warnings}, err
+}
+
+// switchedOff leaves everything as it would be without us, and says so.
+func (t *task) switchedOff() Result {
+	var warnings []string
+	for i, u := range t.req.Claims {
+		if t.records[i] == nil {
+			warnings = append(warnings, "claim "+claim.Quote(u.Name, 48)+" does not exist and the operator has switched creation off")
+		}
+	}
+	return Result{Warnings: warnings}
+}

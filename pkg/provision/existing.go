@@ -1,0 +1,69 @@
+package provision
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/ensure-volumes/ensure-volumes/pkg/claim"
+)
+
+// nameInWarning keeps a warning with the longest usual name (63) under 120 characters.
+const nameInWarning = 63
+
+// terminatingRetry is after how many seconds a client tries a Terminating claim again.
+const terminatingRetry = 1
+
+// refuse is the denial for a claim that exists and that a pod with that owner
+// ("" where it has none) cannot use, or nil.
+func (r *Record) refuse(podOwner types.UID) *Denial {
+	full := "PersistentVolumeClaim " + r.namespace.Value() + "/" + r.name
+	switch {
+	case r.terminating:
+		d := deny(http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable, full+
+			" is being deleted and cannot be used; it is created anew once it is gone (a pod that still uses it holds it), try again then")
+		d.Status.Details.RetryAfterSeconds = terminatingRetry
+		return d
+	case r.owner != nil && r.owner.uid != podOwner:
+		return deny(http.StatusConflict, metav1.StatusReasonConflict, full+" belongs to "+
+			claim.Printable(r.owner.ref, 320)+" (uid "+claim.Printable(string(r.owner.uid), 64)+
+			") alone and is deleted with it (deleteOnSandboxTermination); use another claim")
+	case r.lost:
+		return deny(http.StatusConflict, metav1.StatusReasonConflict, full+
+			" is Lost: the PersistentVolume that it was bound to is gone; restore that, or delete the claim to have an empty one created")
+	}
+	return nil
+}
+
+// drift are the warnings for a claim that exists and does not satisfy the
+// hints. What no hint names cannot drift, and a larger claim satisfies.
+func (r *Record) drift(w claim.Want) []string {
+	var warnings []string
+	differs := func(field, asked, has string) {
+		warnings = append(warnings, fmt.Sprintf("claim %s exists: %s %s asked, it has %s",
+			claim.Quote(r.name, nameInWarning), field, asked, has))
+	}
+	if w.Storage.Hinted() && w.Storage.Value.CmpInt64(r.size) > 0 {
+		differs("storage", w.Storage.Value.String(), resource.NewQuantity(r.size, resource.BinarySI).String())
+	}
+	if w.StorageClass.Hinted() {
+		asked, has := strconv.Quote(w.StorageClass.Value), "none yet"
+		if class, ok := r.className(); ok {
+			has = strconv.Quote(class)
+		}
+		if asked != has {
+			differs("storageClass", asked, has)
+		}
+	}
+	if w.AccessModes.Hinted() && w.AccessModes.Value.Missing(r.modes) != 0 {
+		differs("accessModes", w.AccessModes.Value.Short(), r.modes.Short())
+	}
+	if w.DeleteOnSandboxTermination.Hinted() && w.DeleteOnSandboxTermination.Value != (r.owner != nil) {
+		differs("deleteOnSandboxTermination", strconv.FormatBool(w.DeleteOnSandboxTermination.Value), strconv.FormatBool(r.owner != nil))
+	}
+	return warnings
+}

@@ -1,0 +1,202 @@
+package provision
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/ensure-volumes/ensure-volumes/pkg/claim"
+)
+
+// task is one request on its way through Ensure.
+type task struct {
+	*Ensurer
+	req   Request
+	names []string
+
+	pod, namespace claim.Hints
+	controller     *controller // nil until it was read
+
+	records []*Record // of req.Claims, nil where there is none
+	wants   []claim.Want
+	classes *classes // nil until they were read
+
+	warnings []string
+	created  []string
+}
+
+func newTask(e *Ensurer, req Request, namespaceAnnotations map[string]string) *task {
+	t := &task{Ensurer: e, req: req, names: make([]string, len(req.Claims)), records: make([]*Record, len(req.Claims))}
+	for i, u := range req.Claims {
+		t.names[i] = u.Name
+		t.records[i] = e.Claims.Get(req.Namespace, u.Name)
+	}
+	if e.AutoCreate {
+		t.pod = claim.Read(claim.Object{Kind: claim.Pod, Annotations: req.Annotations, Labels: req.Labels}, t.names)
+		t.namespace = claim.Read(claim.Object{
+			Kind: claim.Namespace, Name: "Namespace " + claim.Quote(req.Namespace, 63), Annotations: namespaceAnnotations,
+		}, t.names)
+	}
+	return t
+}
+
+// run judges on what the caches know; where that would end in a denial it looks
+// live and judges again. Then it creates what is missing.
+func (t *task) run(ctx context.Context) error {
+	err := t.judge(ctx)
+	var denial *Denial
+	if errors.As(err, &denial) {
+		if err := t.look(ctx); err != nil {
+			return err
+		}
+		err = t.judge(ctx)
+	}
+	if err != nil || !t.missing() {
+		return err
+	}
+	return t.create(ctx)
+}
+
+func (t *task) missing() bool { return slices.Contains(t.records, nil) }
+
+// podOwner is the UID that exclusive claims are compared with.
+func (t *task) podOwner() types.UID {
+	if t.req.Controller == nil {
+		return ""
+	}
+	return t.req.Controller.UID
+}
+
+// judge decides on the records there are: the denial, the trouble, or nil, and
+// the warnings. Where a claim is missing it reads the controller first.
+func (t *task) judge(ctx context.Context) error {
+	var trouble error
+	if t.missing() && t.controller == nil {
+		trouble = t.readController(ctx)
+	}
+	t.resolve()
+
+	causes, err := t.causes(ctx)
+	switch {
+	case len(causes) > 0:
+		return invalid(causes)
+	case trouble != nil:
+		return trouble
+	case err != nil:
+		return err
+	}
+	for _, r := range t.records {
+		if r == nil {
+			continue
+		}
+		if d := r.refuse(t.podOwner()); d != nil {
+			return d
+		}
+	}
+	return nil
+}
+
+// resolve puts the hints together and begins the warnings anew.
+func (t *task) resolve() {
+	layers := []*claim.Hints{&t.pod, &t.namespace}
+	t.warnings = slices.Clone(t.pod.Warnings)
+	if t.controller != nil {
+		layers = []*claim.Hints{&t.pod, &t.controller.hints, &t.namespace}
+		t.warnings = append(t.warnings, t.controller.hints.Warnings...)
+		t.warnings = append(t.warnings, t.controller.warnings...)
+	}
+	t.warnings = append(t.warnings, t.namespace.Warnings...)
+	t.wants = make([]claim.Want, len(t.names))
+	for i, name := range t.names {
+		t.wants[i] = claim.Resolve(name, t.DefaultStorage, layers...)
+	}
+}
+
+// causes are all that refuses the creation of a missing claim. Where anything
+// does, every fault of the pod is among them; where nothing does, the faults and
+// the drift of the claims that exist become warnings.
+func (t *task) causes(ctx context.Context) (causes []metav1.StatusCause, err error) {
+	var faults []claim.Fault // each once, though it may concern several claims
+	refused := false
+	for i, w := range t.wants {
+		for _, f := range w.Faults {
+			if !slices.ContainsFunc(faults, func(g claim.Fault) bool { return g.Path == f.Path && g.Text == f.Text }) {
+				faults = append(faults, f)
+			}
+			refused = refused || t.records[i] == nil
+		}
+	}
+	if refused {
+		for _, f := range faults {
+			causes = append(causes, cause(f.Path, f.Text))
+		}
+	} else {
+		for _, f := range faults {
+			t.warnings = append(t.warnings, f.Error())
+		}
+	}
+	for i, w := range t.wants {
+		if r := t.records[i]; r != nil {
+			t.warnings = append(t.warnings, r.drift(w)...)
+			continue
+		}
+		c, cerr := t.missingCause(ctx, t.req.Claims[i], w)
+		if c != nil && !slices.Contains(causes, *c) {
+			causes = append(causes, *c)
+		}
+		err = errors.Join(err, cerr)
+	}
+	return causes, err
+}
+
+// missingCause is what refuses the creation of a missing claim but for its
+// faults: its name, createIfNotExists or its class.
+func (t *task) missingCause(ctx context.Context, u Use, w claim.Want) (*metav1.StatusCause, error) {
+	if problem := claim.CheckName(u.Name); problem != "" {
+		c := cause(u.Path, problem)
+		return &c, nil
+	}
+	if !w.CreateIfNotExists.Value {
+		c := cause(u.Path, "claim "+claim.Quote(u.Name, 253)+" does not exist and createIfNotExists is false ("+
+			w.CreateIfNotExists.From.String()+"); create the claim first")
+		return &c, nil
+	}
+	if len(w.Faults) > 0 {
+		return nil, nil
+	}
+	return t.checkClass(ctx, w)
+}
+
+// look reads the pod's claims from the API server, all at once.
+func (t *task) look(ctx context.Context) error {
+	errs := make([]error, len(t.names))
+	var wg sync.WaitGroup
+	for i := range t.names {
+		wg.Go(func() { t.records[i], errs[i] = t.get(ctx, t.names[i]) })
+	}
+	wg.Wait()
+	return worst(errs)
+}
+
+// get reads one claim from the API server: nil where there is none.
+func (t *task) get(ctx context.Context, name string) (*Record, error) {
+	if claim.CheckName(name) != "" {
+		return nil, nil // no claim can have that name, nor can a request for it be made
+	}
+	pvc := &corev1.PersistentVolumeClaim{}
+	err := t.Live.Get(ctx, client.ObjectKey{Namespace: t.req.Namespace, Name: name}, pvc)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, t.refusal(ctx, err, call{verb: "get", resource: "persistentvolumeclaims", object: "PersistentVolumeClaim " + t.req.Namespace + "/" + name})
+	}
+	return record(pvc), nil
+}
