@@ -1,0 +1,76 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+
+	"github.com/go-logr/logr"
+	"github.com/go-logr/zapr"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/ensure-volumes/ensure-volumes/pkg/claim"
+	"github.com/ensure-volumes/ensure-volumes/pkg/provision"
+)
+
+const defaultOwnerKinds = "BatchSandbox.sandbox.opensandbox.io/batchsandboxes,Sandbox.agents.x-k8s.io/sandboxes"
+
+type options struct {
+	kubeconfig, listen, metricsListen, certDir, logLevel string
+	set                                                  *flag.FlagSet
+	provision.Config
+}
+
+func parseFlags(args []string, stderr io.Writer) (*options, error) {
+	o := &options{set: flag.NewFlagSet("webhook", flag.ContinueOnError)}
+	o.set.SetOutput(stderr)
+	o.set.StringVar(&o.kubeconfig, "kubeconfig", "", "`path` of a kubeconfig; empty: the pod's service account")
+	o.set.StringVar(&o.listen, "listen", ":8443", "`address` for HTTPS: /mutate, /healthz, /readyz")
+	o.set.StringVar(&o.metricsListen, "metrics-listen", ":8080", "`address` for Prometheus' /metrics over HTTP; 0: none")
+	o.set.StringVar(&o.certDir, "cert-dir", "/etc/ensure-volumes/certs", "`folder` with tls.crt and tls.key, and ca.crt where there is one; changes are followed")
+	o.set.BoolVar(&o.AutoCreate, "volume-auto-create", true, "the safety switch: false never creates a claim, whatever the hints say")
+	storage := o.set.String("default-storage", "1Gi", "`size` of a claim that no hint gives one")
+	missing := o.set.String("missing-storage-class", string(provision.DenyMissingClass), "what becomes of a hint for a StorageClass that does not exist: deny, warn or off")
+	o.set.BoolVar(&o.DeleteWithOwner, "delete-on-sandbox-termination", true, "false keeps every claim: the hint of that name then only warns")
+	kinds := o.set.String("owner-kinds", defaultOwnerKinds, "`Kind.group/resource` of the controllers that hints are read from and that may own claims, comma separated")
+	o.set.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
+	if err := o.set.Parse(args); err != nil {
+		return nil, err
+	}
+	if o.set.NArg() > 0 {
+		return nil, fmt.Errorf("unexpected argument %q; write flags as --name=value", o.set.Arg(0))
+	}
+	var problem string
+	if o.DefaultStorage, problem = claim.ParseStorage(*storage); problem != "" {
+		return nil, fmt.Errorf("--default-storage: %s", problem)
+	}
+	switch o.MissingClass = provision.ClassPolicy(*missing); o.MissingClass {
+	case provision.DenyMissingClass, provision.WarnMissingClass, provision.IgnoreMissingClass:
+	default:
+		return nil, fmt.Errorf("--missing-storage-class: invalid value %q; write deny, warn or off", *missing)
+	}
+	var err error
+	if o.OwnerKinds, err = provision.ParseOwnerKinds(*kinds); err != nil {
+		return nil, fmt.Errorf("--owner-kinds: %w", err)
+	}
+	return o, nil
+}
+
+// loggable is every option by its flag's name. None is a secret.
+func (o *options) loggable() map[string]string {
+	m := map[string]string{}
+	o.set.VisitAll(func(f *flag.Flag) { m[f.Name] = f.Value.String() })
+	return m
+}
+
+func newLogger(level string, w io.Writer) (logr.Logger, error) {
+	l, err := zapcore.ParseLevel(level)
+	if err != nil {
+		return logr.Logger{}, fmt.Errorf("--log-level: %w; write debug, info, warn or error", err)
+	}
+	encoder := zap.NewProductionEncoderConfig()
+	encoder.EncodeTime = zapcore.ISO8601TimeEncoder
+	core := zapcore.NewCore(zapcore.NewJSONEncoder(encoder), zapcore.Lock(zapcore.AddSync(w)), l)
+	return zapr.NewLogger(zap.New(core)), nil
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/kubernetes/scheme"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/ensure-volumes/ensure-volumes/pkg/claim"
+	"github.com/ensure-volumes/ensure-volumes/pkg/mutate"
+	"github.com/ensure-volumes/ensure-volumes/pkg/provision"
+	"github.com/ensure-volumes/ensure-volumes/pkg/serve"
+)
+
+// serveWebhook puts the parts together and runs them. When ctx ends, the server
+// drains first; the caches stay alive until its last request is answered.
+func serveWebhook(ctx context.Context, o *options, log logr.Logger) error {
+	ctrl.SetLogger(log)
+	klog.SetLogger(log)
+	cfg, err := clientcmd.BuildConfigFromFlags("", o.kubeconfig)
+	if err != nil {
+		return fmt.Errorf("reading the API server's address and credentials: %w", err)
+	}
+	// API Priority and Fairness protects the API server. A limit of the client's
+	// would only add its queue to every pod's creation.
+	cfg.QPS, cfg.RateLimiter = -1, nil
+	cfg.UserAgent = "ensure-volumes"
+
+	mgr, err := newManager(cfg, o)
+	if err != nil {
+		return err
+	}
+	core, err := typedcorev1.NewForConfigAndClient(cfg, mgr.GetHTTPClient())
+	if err != nil {
+		return err
+	}
+	live, err := client.New(cfg, client.Options{Scheme: scheme.Scheme, Mapper: mgr.GetRESTMapper(), HTTPClient: mgr.GetHTTPClient()})
+	if err != nil {
+		return err
+	}
+	if core.RESTClient().GetRateLimiter() != nil {
+		return errors.New("the client for the API server limits its own rate: every burst of pods would wait for it")
+	}
+	admission, err := mutate.NewMetrics(metrics.Registry)
+	if err != nil {
+		return err
+	}
+	claims := &provision.Claims{}
+	var synced atomic.Bool
+	s := &serve.Server{
+		Listen: o.listen, CertDir: o.certDir, Log: log, Metrics: metrics.Registry,
+		Handler: &mutate.Handler{
+			Ensurer: &provision.Ensurer{Live: live, Cached: mgr.GetCache(), Claims: claims, Config: o.Config},
+			Log:     log, Metrics: admission,
+		},
+		Ready: func() error {
+			switch {
+			case !claims.Synced():
+				return errors.New("the claims of the cluster are not known yet: waiting for a list of persistentvolumeclaims")
+			case !synced.Load():
+				return errors.New("the caches are not filled yet: waiting for lists of namespaces and storageclasses")
+			}
+			return nil
+		},
+	}
+
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	serving, stop := context.WithCancel(ctx)
+	defer stop()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer end()
+	wg.Go(func() { claims.Run(life, core) })
+	wg.Go(func() { synced.Store(mgr.GetCache().WaitForCacheSync(life)) })
+	var failure error
+	managed := make(chan struct{})
+	wg.Go(func() {
+		defer close(managed)
+		defer stop()
+		failure = mgr.Start(life)
+	})
+	err = s.Start(serving)
+	end()
+	<-managed
+	return errors.Join(err, failure)
+}
+
+// newManager is controller-runtime's manager: informers for the enabled
+// Namespaces' metadata and for StorageClasses, and the metrics' server.
+func newManager(cfg *rest.Config, o *options) (ctrl.Manager, error) {
+	namespace := &metav1.PartialObjectMetadata{}
+	namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	class := &storagev1.StorageClass{}
+	shared := true // nobody changes what these caches hand out
+	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
+		Scheme:         scheme.Scheme,
+		MapperProvider: func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return o.OwnerKinds.Mapper(), nil },
+		Metrics:        server.Options{BindAddress: o.metricsListen},
+		Cache: cache.Options{
+			// A read that no informer answers is a mistake of ours, and must not become a LIST in a request's path.
+			ReaderFailOnMissingInformer: true,
+			DefaultTransform:            cache.TransformStripManagedFields(),
+			ByObject: map[client.Object]cache.ByObject{
+				namespace: {Label: labels.SelectorFromSet(labels.Set{claim.KeyAutoCreate: claim.Enabled}), UnsafeDisableDeepCopy: &shared},
+				class:     {UnsafeDisableDeepCopy: &shared},
+			},
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("preparing the manager: %w", err)
+	}
+	for _, object := range []client.Object{namespace, class} {
+		if _, err := mgr.GetCache().GetInformer(context.Background(), object, cache.BlockUntilSynced(false)); err != nil {
+			return nil, fmt.Errorf("preparing the informers: %w", err)
+		}
+	}
+	return mgr, nil
+}

@@ -1,0 +1,177 @@
+// Package serve is the webhook's HTTPS server.
+//
+// It differs from a plain http.Server in three things, each for the one client that counts, the API server, which
+// keeps connections open and does not repeat a POST that was lost on one:
+//
+//   - Certificates come from a folder and are followed while it runs, as Kubernetes' Secret volumes change them. What
+//     is in the folder is judged before it is served: a faulty or expired pair never replaces a good one.
+//   - Readiness is proved, not assumed: /readyz answers 200 only after a TLS handshake with the server's own listener.
+//   - Its end loses no request: from the signal on it is not ready, but goes on serving until its clients have left.
+//
+// It speaks TLS 1.2 or later and HTTP/1.1 only, which is what the API server speaks to every Service.
+package serve
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+const (
+	// The API server's client closes its idle connections after 90 s. Whoever closes first loses nothing; were it us, a
+	// POST that is just then on its way would be lost. A connection that has not carried a request yet counts too: the
+	// client may hold it for later. So both of our limits are longer.
+	idleTimeout   = 120 * time.Second
+	headerTimeout = 120 * time.Second
+
+	// A webhook may take 30 s at most, so no client waits longer for an answer. The limit holds for the handshake too.
+	requestTimeout = 35 * time.Second
+
+	// Past the 90 s after which the API server's client has closed every idle connection of its own accord.
+	drainTimeout = 95 * time.Second
+
+	// The kubelet brings a changed Secret after a minute or so; reading three small files costs nothing beside that.
+	reloadInterval = 2 * time.Second
+
+	maxHeaderBytes = 64 << 10
+)
+
+// Server answers POST /mutate, GET /healthz and GET /readyz over HTTPS. Set the fields, then call Start once.
+type Server struct {
+	// Listen is the host:port to listen on; port 0 picks a free one, see Addr.
+	Listen string
+
+	// CertDir holds tls.crt, tls.key and, where there is one, ca.crt, in PEM. It may be empty or faulty when Start is
+	// called: the server is then not ready, says why, and becomes ready once the folder is right.
+	CertDir string
+
+	// Handler answers POST /mutate. Its requests' contexts end with the client's connection, not with Start's context.
+	// Reading a request and writing its answer may take 35 s.
+	Handler http.Handler
+
+	// Ready tells why the program cannot answer yet, in words for a person; nil, or no function, means that it can.
+	Ready func() error
+
+	// Log gets changes of state: listening, certificates, readiness, stopping. The zero value logs nothing.
+	Log logr.Logger
+
+	// Metrics gets the gauge ensure_volumes_certificate_expiry_timestamp_seconds and the counter
+	// ensure_volumes_certificate_reload_errors_total; nil: none.
+	Metrics prometheus.Registerer
+
+	addr atomic.Pointer[net.Addr]
+
+	// Zero: drainTimeout and reloadInterval. Tests are shorter of time.
+	drainTimeout, reloadInterval time.Duration
+}
+
+// NeedLeaderElection tells controller-runtime's manager that every replica serves.
+func (*Server) NeedLeaderElection() bool { return false }
+
+// Addr is the address that Start listens on, nil until it does. It is safe for concurrent use.
+func (s *Server) Addr() net.Addr {
+	if addr := s.addr.Load(); addr != nil {
+		return *addr
+	}
+	return nil
+}
+
+// Start listens and serves until ctx ends and its clients have left.
+//
+// From ctx's end on the server is not ready but goes on serving, new connections included, each answer with
+// "Connection: close". It closes no idle connection itself, and returns nil when no connection is left, or after 95 s,
+// when it cuts those that are left. Whoever needs the handler's caches to stay fresh meanwhile must end them after
+// Start has returned, not with ctx. It returns an error if it cannot listen or register its metrics.
+func (s *Server) Start(ctx context.Context) error {
+	certs, err := newCertificates(s.CertDir, s.Log, s.Metrics)
+	if err != nil {
+		return err
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.Listen)
+	if err != nil {
+		return fmt.Errorf("starting the HTTPS server: %w", err)
+	}
+	addr := listener.Addr()
+	s.addr.Store(&addr)
+
+	// The folder is followed through the drain as well: those 95 s may be the certificate's last.
+	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
+	var watcher sync.WaitGroup
+	defer watcher.Wait()
+	defer stopWatching()
+	certs.reload(time.Now())
+	watcher.Go(func() { certs.watch(watching, orDefault(s.reloadInterval, reloadInterval)) })
+
+	conns := newConnections()
+	ready := &readiness{addr: addr, certs: certs, conns: conns, ready: s.Ready, log: s.Log}
+	server := s.server(conns, certs, ready)
+	served := make(chan error, 1)
+	go func() { served <- server.ServeTLS(listener, "", "") }()
+	s.Log.Info("serving HTTPS", "address", addr.String())
+
+	select {
+	case err := <-served:
+		return fmt.Errorf("serving HTTPS on %s: %w", addr, err)
+	case <-ctx.Done():
+	}
+
+	conns.stopping.Store(true)
+	s.Log.Info("stopping: serving until the clients have left", "connections", conns.count())
+	limit := time.After(orDefault(s.drainTimeout, drainTimeout))
+	if conns.wait(limit) {
+		// One more may have been accepted before the listener closed: wait for that too.
+		_ = listener.Close()
+		conns.wait(limit)
+	}
+	left := conns.count()
+	_ = server.Close()
+	<-served
+	s.Log.Info("stopped", "connectionsCut", left)
+	return nil
+}
+
+func (s *Server) server(conns *connections, certs *certificates, ready *readiness) *http.Server {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.Handle("GET /readyz", ready)
+	mux.Handle("POST /mutate", s.Handler)
+
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	return &http.Server{
+		Handler:           limitRead(conns.sayGoodbye(mux)),
+		Protocols:         protocols,
+		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certs.get},
+		ReadHeaderTimeout: headerTimeout,
+		WriteTimeout:      requestTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ConnState:         conns.track,
+		ErrorLog:          errorLog(s.Log),
+	}
+}
+
+// limitRead bounds the reading of a request's body. http.Server.ReadTimeout would do it from the connection's opening
+// on, and so close connections that a client opened early and holds for later.
+func limitRead(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Every connection of this server has deadlines; without one the request is served all the same.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(requestTimeout))
+		next.ServeHTTP(w, r)
+	})
+}
+
+func orDefault(d, fallback time.Duration) time.Duration {
+	if d > 0 {
+		return d
+	}
+	return fallback
+}
