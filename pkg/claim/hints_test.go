@@ -105,13 +105,13 @@ func (r row) layers() map[string][]claim.Object {
 		r.on = onPods | onContainers
 	}
 
-	runs := map[string][]claim.Object{}
+	layers := map[string][]claim.Object{}
 	alone := len(r.owner)+len(r.ownerLabels)+len(r.namespace)+len(r.namespaceLabels) == 0
 	if r.on&onPods != 0 {
-		runs["pod"] = []claim.Object{pod, owner, namespace}
+		layers["pod"] = []claim.Object{pod, owner, namespace}
 		if alone {
 			owner.Annotations, owner.Labels = r.hints, r.labels
-			runs["owner"] = []claim.Object{{Kind: claim.Pod}, owner, namespace}
+			layers["owner"] = []claim.Object{{Kind: claim.Pod}, owner, namespace}
 		}
 	}
 	if r.on&onContainers != 0 && alone && (len(r.hints) == 0 || len(r.labels) == 0) {
@@ -120,9 +120,9 @@ func (r row) layers() map[string][]claim.Object {
 			labels = keys{}
 		}
 		maps.Copy(labels, r.hints)
-		runs["container"] = []claim.Object{{Kind: claim.Container, Labels: labels}}
+		layers["container"] = []claim.Object{{Kind: claim.Container, Labels: labels}}
 	}
-	return runs
+	return layers
 }
 
 func (r row) check(t *testing.T, objects []claim.Object) {

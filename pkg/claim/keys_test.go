@@ -49,6 +49,18 @@ func flatRows() []row {
 			},
 		},
 		{
+			rule:  "our domain in another case is a typo",
+			hints: keys{"volumes.OpenSandbox.io/storage": "5Gi"}, both: refused("volumes.OpenSandbox.io/storage", `"volumes.opensandbox.io"`),
+		},
+		{
+			rule:  "our domain in another case is a typo for one claim",
+			hints: keys{"home.Volumes.opensandbox.io/storage": "5Gi"}, home: refused("home.Volumes", `"volumes.opensandbox.io"`),
+		},
+		{
+			rule:  "a scope without a name is a typo",
+			hints: keys{"." + every + "storage": "5Gi"}, both: refused("[."+every, `"volumes.opensandbox.io"`),
+		},
+		{
 			rule:  "one claim's faults leave the others alone",
 			hints: keys{home + "storage": "ten", data + "storage": "5Gi"},
 			home:  refused(home+"storage", `"ten"`), data: ok("storage=5Gi"),

@@ -48,6 +48,10 @@ func namespaceRows() []row {
 			namespace: keys{home + "strage": "ten"}, warnings: []string{home + "strage"},
 		},
 		{
+			rule:      "our domain in another case on a Namespace is a warning",
+			namespace: keys{"volumes.OpenSandbox.io/storage": "5Gi"}, warnings: []string{"volumes.OpenSandbox.io/storage"},
+		},
+		{
 			rule:      "a list on a Namespace is a warning",
 			namespace: keys{list: `[{"claimName":"home","storage":"5Gi"}]`}, warnings: []string{list},
 		},

@@ -62,6 +62,11 @@ func structuredRows() []row {
 			home:  ok("class=fast"),
 		},
 		{
+			rule:  "strings are read as in the flat form",
+			hints: keys{list: `[{"claimName":"home","accessModes":"RWO,ROX","createIfNotExists":"false"}]`},
+			home:  ok("modes=ReadWriteOnce+ReadOnlyMany create=false"),
+		},
+		{
 			rule: "OpenSandbox's annotation holds the same list", on: onPods,
 			hints: keys{ext: `[{"claimName":"home","storage":"10Gi"}]`}, home: ok("storage=10Gi"),
 		},
@@ -151,6 +156,18 @@ func structuredFaultRows() []row {
 		{
 			rule:  "a wrong string as boolean",
 			hints: keys{list: `[{"claimName":"home","createIfNotExists":"never"}]`}, home: refused("createIfNotExists", `"never"`),
+		},
+		{
+			rule:  "a list as boolean",
+			hints: keys{list: `[{"claimName":"home","createIfNotExists":[true]}]`}, home: refused("[0].createIfNotExists", "list"),
+		},
+		{
+			rule:  "an object as access modes",
+			hints: keys{list: `[{"claimName":"home","accessModes":{"RWO":true}}]`}, home: refused("[0].accessModes", "object"),
+		},
+		{
+			rule:  "a key that is no string",
+			hints: keys{list: "- claimName: home\n  [a]: b\n"}, both: refused(list, "key"),
 		},
 		{
 			rule:  "a number among access modes",

@@ -200,8 +200,11 @@ func TestModes(t *testing.T) {
 	if got := claim.ReadWriteOnce.Missing(both); got != 0 {
 		t.Errorf("RWO of RWO,ROX lacks %q", got)
 	}
-	if got := both.String(); got != "ReadWriteOnce, ReadOnlyMany" && got != "ReadWriteOnce,ReadOnlyMany" {
+	if got := both.String(); got != "ReadWriteOnce,ReadOnlyMany" {
 		t.Errorf("RWO,ROX reads %q", got)
+	}
+	if got := both.Short(); got != "RWO,ROX" {
+		t.Errorf("RWO,ROX in short reads %q", got)
 	}
 	if got := claim.Modes(0).Names(); len(got) != 0 {
 		t.Errorf("no modes read %q", got)

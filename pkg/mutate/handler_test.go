@@ -17,7 +17,6 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
-	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -32,7 +31,7 @@ func newHandler(t *testing.T, funcs interceptor.Funcs) (*mutate.Handler, client.
 	config := settings{}.config(t)
 	config.DefaultStorage = resource.MustParse("1Gi")
 	namespace := objects(t, "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: sandboxes\n  labels: {volumes.opensandbox.io/auto-create: enabled}\n")
-	c := fake.NewClientBuilder().WithScheme(scheme.Scheme).WithRESTMapper(config.OwnerKinds.Mapper()).
+	c := fake.NewClientBuilder().WithScheme(newScheme(t)).WithRESTMapper(config.OwnerKinds.Mapper()).
 		WithObjects(namespace...).WithInterceptorFuncs(funcs).Build()
 	claims := &provision.Claims{}
 	if err := claims.Replace(nil, ""); err != nil {

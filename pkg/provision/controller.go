@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/validation/path"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -63,7 +63,7 @@ func (t *task) readController(ctx context.Context) error {
 		c.warnings = []string{"the pod's " + claim.Printable(ref.Kind, 30) + " " + claim.Quote(ref.Name, 40) + " is gone; hints on it are not known"}
 		c.gone, t.controller = true, c
 	}
-	if ref.Name == "" || len(path.IsValidPathSegmentName(ref.Name)) > 0 {
+	if ref.Name == "" || len(content.IsPathSegmentName(ref.Name)) > 0 {
 		gone() // no object can have that name
 		return nil
 	}

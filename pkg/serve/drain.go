@@ -81,11 +81,13 @@ func (g *goodbye) say() {
 	}
 }
 
+// WriteHeader says goodbye before the header leaves.
 func (g *goodbye) WriteHeader(code int) {
 	g.say()
 	g.ResponseWriter.WriteHeader(code)
 }
 
+// Write says goodbye where it is what sends the header.
 func (g *goodbye) Write(p []byte) (int, error) {
 	g.say()
 	return g.ResponseWriter.Write(p)

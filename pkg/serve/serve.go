@@ -133,7 +133,7 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	left := conns.count()
 	_ = server.Close()
-	<-served
+	_ = <-served // that it was closed is no news
 	s.Log.Info("stopped", "connectionsCut", left)
 	return nil
 }

@@ -1,0 +1,79 @@
+# Everything that is done with this repository; `make help` lists it.
+# Needed: Go, git, make, and for `make test` a C compiler (the race detector).
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# One set of flags everywhere, so that every command shares the build cache.
+export CGO_ENABLED := 0
+export GOFLAGS := -trimpath -buildvcs=false
+# The kubectl that was built with the control plane, for tests that render manifests.
+export KUBECTL := $(CURDIR)/bin/kubectl
+
+GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+.PHONY: help
+help: ## this list
+	@echo "On 2 cores, once built. The first command also compiles Kubernetes, once: 7 to 15 minutes."
+	@echo
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
+
+.PHONY: demo
+demo: cluster-binaries build bin/try ## the main job in seven stories on a real API server; 15 s
+	@bin/try demo
+
+.PHONY: up
+up: cluster-binaries build bin/try ## the same control plane, left running, kubeconfig at .run/kubeconfig; 10 s
+	@bin/try up
+
+.PHONY: down
+down: bin/try ## ends what `make up` left running; 4 s
+	@bin/try down
+
+.PHONY: build
+build: ## bin/webhook; 1 minute the first time
+	@mkdir -p bin
+	go build -o bin/webhook ./cmd/webhook
+
+.PHONY: test
+test: race-detector cluster-binaries build ## everything that can be proved without a node; 10 minutes
+	go test -timeout 10m ./cmd/... ./config/...
+	CGO_ENABLED=1 go test -race -timeout 10m ./pkg/...
+	cd test/cluster && go test -count=1 -timeout 10m ./...
+	cd test/certmanager && go test ./...
+	go test -count=1 -p 1 -timeout 20m ./test/...
+
+.PHONY: check
+check: ## format, vet, lint, tidy, goldens; 2 minutes, 6 the first time
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	cd test/cluster && go vet ./...
+	cd test/certmanager && go vet ./...
+	go mod tidy -diff
+	cd test/cluster && go mod tidy -diff
+	cd test/certmanager && go mod tidy -diff
+	go test ./pkg/mutate
+	go run $(GOLANGCI_LINT) run ./...
+	cd test/cluster && go run $(GOLANGCI_LINT) run ./...
+
+.PHONY: golden
+golden: ## rewrites the golden stories of pkg/mutate; look at the difference
+	go test ./pkg/mutate -update
+
+.PHONY: cluster-binaries
+cluster-binaries: ## etcd, kube-apiserver, kube-controller-manager, kubectl into the user's cache folder
+	@mkdir -p bin
+	@cd test/cluster && go build -o ../../bin/cluster .
+	@ln -sfn "$$(bin/cluster build)/kubectl" bin/kubectl
+
+# Built anew each time: only go knows whether it is up to date.
+.PHONY: bin/try
+bin/try:
+	@mkdir -p bin
+	@go build -o bin/try ./test/try
+
+.PHONY: race-detector
+race-detector:
+	@cc=$$(go env CC); command -v "$${cc%% *}" >/dev/null || { echo "go test -race needs a C compiler, and $$cc is missing"; exit 1; }

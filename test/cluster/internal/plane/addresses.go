@@ -1,0 +1,52 @@
+package plane
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"strconv"
+)
+
+// addresses are where the programs listen, all on 127.0.0.1.
+type addresses struct {
+	etcd        string // clients of etcd
+	etcdPeer    string
+	api         string
+	controllers string
+}
+
+func pickAddresses() (addresses, error) {
+	free, err := freeAddresses(4)
+	if err != nil {
+		return addresses{}, err
+	}
+	return addresses{etcd: free[0], etcdPeer: free[1], api: free[2], controllers: free[3]}, nil
+}
+
+// freeAddresses finds addresses that nobody listens on, below the range that
+// the kernel takes ports of outgoing connections from: those come and go
+// between our look and the program's.
+func freeAddresses(count int) ([]string, error) {
+	const lowest, highest, attempts = 20000, 32000, 200
+	var result []string
+	for range attempts {
+		port := lowest + rand.IntN(highest-lowest)
+		listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			continue
+		}
+		// Kept open until all are found, so that no port is found twice.
+		defer listener.Close()
+		result = append(result, listener.Addr().String())
+		if len(result) == count {
+			return result, nil
+		}
+	}
+	return nil, fmt.Errorf("finding free ports on 127.0.0.1 between %d and %d: %w", lowest, highest, errors.New("too many are taken"))
+}
+
+func port(address string) string {
+	_, port, _ := net.SplitHostPort(address) // made by freeAddresses: cannot fail
+	return port
+}

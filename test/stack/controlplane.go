@@ -1,0 +1,141 @@
+package stack
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// ControlPlane is a running Kubernetes control plane without nodes.
+type ControlPlane struct {
+	Dir        string       // its state, logs (logs/) and audit log (audit.log)
+	Kubeconfig string       // an administrator's
+	BinDir     string       // etcd, kube-apiserver, kube-controller-manager, kubectl
+	Config     *rest.Config // an administrator's, without a client-side limit
+
+	process *Process
+	stdin   io.Closer
+}
+
+// StartControlPlane starts a control plane with its state in dir, which holds
+// none of an earlier one, and returns when it answers. Programs that are not
+// built yet are built first, which takes minutes; progress says what happens.
+// ctx bounds the start only: the control plane runs until Stop or until this
+// process has ended.
+func StartControlPlane(ctx context.Context, dir string, progress io.Writer) (*ControlPlane, error) {
+	root, err := Root()
+	if err != nil {
+		return nil, err
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return nil, fmt.Errorf("resolving the control plane's folder: %w", err)
+	}
+	for _, folder := range []string{"bin", "logs"} {
+		if err := os.MkdirAll(filepath.Join(dir, folder), 0o700); err != nil {
+			return nil, fmt.Errorf("creating the control plane's folder: %w", err)
+		}
+	}
+	program := filepath.Join(dir, "bin", "cluster")
+	if err := build(ctx, filepath.Join(root, "test", "cluster"), ".", program); err != nil {
+		return nil, err
+	}
+	cp := &ControlPlane{Dir: dir, Kubeconfig: filepath.Join(dir, "kubeconfig"), BinDir: filepath.Join(dir, "bin")}
+	if err := cp.run(ctx, program, progress); err != nil {
+		return nil, err
+	}
+	cp.Config, err = clientcmd.BuildConfigFromFlags("", cp.Kubeconfig)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("loading the administrator's kubeconfig: %w", err), cp.Stop())
+	}
+	cp.Config.QPS = -1 // no limit: what is slow is the cluster's doing
+	return cp, nil
+}
+
+// run starts the cluster program and waits until it says that it is ready.
+func (cp *ControlPlane) run(ctx context.Context, program string, progress io.Writer) error {
+	cmd := exec.Command(program, "run", "--until-stdin-closes", "--dir", cp.Dir)
+	// Its standard input ends when Stop closes it, or when we die: it then ends
+	// in order, where a kill would not let it.
+	input, stdin, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("starting the control plane: %w", err)
+	}
+	output, stdout, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("starting the control plane: %w", err)
+	}
+	defer output.Close()
+	cmd.Stdin, cmd.Stdout = input, stdout
+	cp.stdin = stdin
+	cp.process, err = start(cmd, filepath.Join(cp.Dir, "logs", "cluster.log"), 40*time.Second)
+	input.Close()
+	stdout.Close()
+	if err != nil {
+		stdin.Close()
+		return err
+	}
+	ready := make(chan bool, 1)
+	go func() {
+		line, _ := bufio.NewReader(output).ReadString('\n') // an early end says enough
+		ready <- line == "ready\n"
+	}()
+	stop := follow(cp.process.LogPath, progress)
+	defer stop()
+	select {
+	case ok := <-ready:
+		if !ok {
+			<-cp.process.done // it closed its output: it is ending
+			return fmt.Errorf("starting the control plane: %w", cp.process.Err())
+		}
+		return nil
+	case <-ctx.Done():
+		return errors.Join(fmt.Errorf("starting the control plane: %w", context.Cause(ctx)), cp.Stop())
+	}
+}
+
+// follow copies what a file gets to w until stop is called.
+func follow(path string, w io.Writer) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		file, err := os.Open(path)
+		if err != nil {
+			return // there is nothing to follow; the outcome does not depend on it
+		}
+		defer file.Close()
+		for {
+			_, _ = io.Copy(w, file) // progress that cannot be shown is no reason to fail
+			select {
+			case <-ctx.Done():
+				_, _ = io.Copy(w, file)
+				return
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
+	}()
+	return func() { cancel(); <-ended }
+}
+
+// Done is closed when the control plane has ended, asked to or not; Err then
+// says what it said last.
+func (cp *ControlPlane) Done() <-chan struct{} { return cp.process.Done() }
+
+// Err says why a control plane ended that nobody had stopped. It is called
+// once Done is closed.
+func (cp *ControlPlane) Err() error { return cp.process.Err() }
+
+// Stop ends the control plane and waits until each of its programs is gone.
+func (cp *ControlPlane) Stop() error {
+	cp.stdin.Close()
+	return cp.process.Stop()
+}
