@@ -69,7 +69,7 @@ func serveWebhook(ctx context.Context, o *options, log logr.Logger) error {
 	s := &serve.Server{
 		Listen: o.listen, CertDir: o.certDir, Log: log, Metrics: metrics.Registry,
 		Handler: &mutate.Handler{
-			Ensurer: &provision.Ensurer{Live: live, Cached: mgr.GetCache(), Claims: claims, Config: o.Config},
+			Ensurer: &provision.Ensurer{Live: live, Cached: mgr.GetCache(), Claims: claims, Log: log, Config: o.Config},
 			Log:     log, Metrics: admission,
 		},
 		Ready: func() error {

@@ -46,7 +46,7 @@ func (o Origin) String() string {
 	}
 	b.WriteString(o.list)
 	b.WriteByte('[')
-	b.WriteString(Printable(o.key, 320))
+	b.WriteString(Printable(o.key, 317))
 	b.WriteByte(']')
 	if o.item > 0 {
 		b.WriteByte('[')
@@ -70,8 +70,24 @@ func (o Origin) fault(claim, text string) *Fault {
 }
 
 // Quote quotes a value of the caller's for a message: escaped wherever a
-// terminal would not print it, cut in the middle beyond max bytes.
-func Quote(s string, max int) string { return strconv.Quote(elide(s, max)) }
+// terminal would not print it, cut in the middle beyond max bytes. With its
+// escapes it is at most twice as long.
+func Quote(s string, max int) string {
+	q := strconv.Quote(elide(s, max))
+	if len(q) > 2*max {
+		q = strconv.Quote(elide(s, max/5)) // an escape is at most ten bytes for one
+	}
+	return q
+}
+
+// MaxWarning is how long a warning for a caller is at most, in bytes. The API
+// server cuts warnings at 256 each and 4096 in all.
+const MaxWarning = 120
+
+// Warning is a text about one name, which gets the room that the rest leaves it.
+func Warning(before, name, after string) string {
+	return before + Quote(name, max(MaxWarning-len(before)-len(after)-len(`""`), 20)) + after
+}
 
 // Printable is Quote without the quotes, for text that stands in brackets.
 func Printable(s string, max int) string {

@@ -2,6 +2,7 @@ package claim_test
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -9,10 +10,20 @@ import (
 )
 
 // TestGarbage reads hints of a megabyte, which admission sees before anybody
-// has limited them, for as many claims as a pod may have. Whatever grows faster
-// than its input takes minutes here. Garbage refuses every claim.
+// has limited them, and of just less than a list may have, for as many claims as a
+// pod may have. Whatever grows faster than its input takes minutes here, and
+// what becomes a tree a thousand times its size is over the limit of allocations.
+// Garbage refuses every claim.
 func TestGarbage(t *testing.T) {
-	const size = 1 << 20
+	for _, size := range []int{63 << 10, 1 << 20} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) { testGarbage(t, size) })
+	}
+}
+
+// maxAllocated is what reading may allocate in all, in bytes.
+const maxAllocated = 48 << 20
+
+func testGarbage(t *testing.T, size int) {
 	repeat := func(format string) string {
 		var b strings.Builder
 		for i := 0; b.Len() < size; i++ {
@@ -39,7 +50,7 @@ func TestGarbage(t *testing.T) {
 		"keys of a YAML object":  {keys{list: "- claimName: claim0\n" + repeat("  k%07d: 1\n")}, true},
 		"items":                  {keys{list: `[0` + repeat(`,%d`) + `]`}, true},
 		"YAML items":             {keys{list: repeat("- %d\n")}, true},
-		"unused claims":          {keys{list: `[null` + repeat(`,{"claimName":"k%07d"}`) + `]`}, false},
+		"unused claims":          {keys{list: `[null` + repeat(`,{"claimName":"k%07d"}`) + `]`}, size > 64<<10},
 		"depth":                  {keys{list: strings.Repeat("[", size)}, true},
 		"depth of objects":       {keys{list: strings.Repeat(`{"a":`, size/5)}, true},
 		"depth of YAML":          {keys{list: strings.Repeat("- ", size/2)}, true},
@@ -54,10 +65,16 @@ func TestGarbage(t *testing.T) {
 		"faults of one claim":    {many("claim0." + every + "k%07d"), true},
 	} {
 		t.Run(name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
 			h := claim.Read(claim.Object{Annotations: c.annotations}, used)
+			runtime.ReadMemStats(&after)
+			if n := after.TotalAlloc - before.TotalAlloc; n > maxAllocated {
+				t.Errorf("%d MiB allocated", n>>20)
+			}
 			for _, name := range used {
 				w := claim.Resolve(name, fallback(), &h)
-				if (len(w.Faults) > 0) != c.refused || len(w.Faults) > 2000 {
+				if (len(w.Faults) > 0) != c.refused || len(w.Faults) > 200 {
 					t.Fatalf("claim %s has %d faults", name, len(w.Faults))
 				}
 			}

@@ -15,7 +15,7 @@ const (
 	ReadWriteOncePod
 )
 
-const modesText = "ReadWriteOnce, ReadOnlyMany, ReadWriteMany or ReadWriteOncePod (RWO, ROX, RWX, RWOP)"
+const modesText = "RWO, ROX, RWX or RWOP, or their full names"
 
 // ParseMode is the set that holds the one mode of that name, long or short;
 // ok is false where there is none.

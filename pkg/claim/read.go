@@ -69,7 +69,11 @@ func Read(o Object, used []string) Hints {
 
 // maxFaults is how many faults of one object are told: more than a person reads,
 // and few enough that garbage cannot fill the memory.
-const maxFaults = 1000
+const maxFaults = 100
+
+// maxList is how long a structured list may be, in bytes: several times what 64
+// claims need. A parser's tree is a thousand times larger than its text.
+const maxList = 64 << 10
 
 type reader struct {
 	object Object
@@ -108,7 +112,7 @@ func (r *reader) key(rank int, name, value string, from Origin) {
 	switch {
 	case reserved(k.name) && k.exact:
 	case namespace && (k.scope != "" || !k.exact || !flat(k.name)):
-		r.warn("Namespace annotation " + Quote(name, 60) + " is no pod-wide hint; it is not read")
+		r.warn(Warning("Namespace annotation ", name, " is no pod-wide hint; it is not read"))
 	case len(k.scope) > maxScope:
 		r.fault(from.fault(k.scope, "the claim's name is too long for a key; put its hints into \""+KeyClaims+"\""))
 	case !k.exact:
@@ -153,6 +157,10 @@ func problem(err error) string {
 
 // list reads a structured list.
 func (r *reader) list(s string, from Origin) {
+	if len(s) > maxList {
+		r.fault(from.fault("", Quote(s, 64)+" is longer than 64 KiB; list only the claims that are used, "+strconv.Itoa(MaxClaims)+" at most"))
+		return
+	}
 	doc, err := parseNode(s)
 	switch {
 	case err != nil:
@@ -252,7 +260,7 @@ func (r *reader) uses(name string) bool {
 	}
 	if !r.unused[name] {
 		r.unused[name] = true
-		r.warn("hints for claim " + Quote(name, 63) + " have no effect: it is not used")
+		r.warn(Warning("hints for claim ", name, " have no effect: it is not used"))
 	}
 	return false
 }

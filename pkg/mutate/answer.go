@@ -15,16 +15,13 @@ import (
 	"github.com/ensure-volumes/ensure-volumes/pkg/provision"
 )
 
-// The API server cuts warnings to 4096 characters a response and then to 256
-// each; ours say what they have to in less.
-const (
-	maxWarning  = 120
-	maxWarnings = 4000
-)
+// maxWarnings is how long the warnings of a response are in all. The API server cuts at 4096.
+const maxWarnings = 4000
 
 // annotate patches the pod with the names of the claims that were created for
 // it. Of the names that stand there already those stay that are claims of this
-// pod: an earlier invocation's. Nothing reads the annotation back.
+// pod: an earlier invocation's. What was created for a review that then had to
+// be repeated is not among them. Nothing reads the annotation back.
 func (q *request) annotate(response *admissionv1.AdmissionResponse, created []string, claims []provision.Use) {
 	annotations := q.Object.Metadata.Annotations
 	var names []string
@@ -34,7 +31,7 @@ func (q *request) annotate(response *admissionv1.AdmissionResponse, created []st
 			names = append(names, name)
 		}
 	}
-	value := joinNames(names)
+	value := strings.Join(names, ",")
 	size := len(claim.KeyCreated) + len(value)
 	for k, v := range annotations {
 		if k != claim.KeyCreated {
@@ -60,8 +57,6 @@ func (q *request) annotate(response *admissionv1.AdmissionResponse, created []st
 	response.PatchType = &kind
 }
 
-func joinNames(names []string) string { return strings.Join(names, ",") }
-
 // fit drops what stands twice, cuts what is too long and counts what does not fit.
 func fit(warnings []string) []string {
 	var kept []string
@@ -70,8 +65,8 @@ func fit(warnings []string) []string {
 		if slices.Contains(warnings[:i], w) {
 			continue
 		}
-		if len(w) > maxWarning {
-			w = strings.ToValidUTF8(w[:maxWarning-3], "") + "..."
+		if len(w) > claim.MaxWarning {
+			w = strings.ToValidUTF8(w[:claim.MaxWarning-3], "") + "..."
 		}
 		if total += len(w); total > maxWarnings {
 			return append(kept, fmt.Sprintf("and %d more warnings", len(warnings)-i))

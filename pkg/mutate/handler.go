@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -19,7 +20,7 @@ import (
 )
 
 const (
-	// maxBody is more than an API server sends: etcd holds 1.5 MiB an object.
+	// maxBody is more than a pod can be: the API server reads 3 MiB and etcd holds 1.5 MiB.
 	maxBody = 4 << 20
 	// margin is how long before the API server's own deadline the answer leaves.
 	margin = 300 * time.Millisecond
@@ -132,7 +133,7 @@ func (h *Handler) answer(ctx context.Context, q *request) (*admissionv1.Admissio
 		if !q.DryRun {
 			h.Log.Info("created claims", "namespace", q.Namespace, "pod", wanted.PodName, "claims", result.Created)
 		}
-		response.AuditAnnotations = map[string]string{"created": joinNames(result.Created)}
+		response.AuditAnnotations = map[string]string{"created": strings.Join(result.Created, ",")}
 	}
 	response.Warnings = result.Warnings
 	var denial *provision.Denial

@@ -1,13 +1,11 @@
 package mutate_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -247,20 +245,6 @@ func TestMetrics(t *testing.T) {
 	for k, n := range want {
 		if got[k] != n {
 			t.Errorf("%s: %d, not %d", k, got[k], n)
-		}
-	}
-}
-
-// TestStoriesAreWhole: a golden file without outputs, or one that no test reads, is a mistake.
-func TestStoriesAreWhole(t *testing.T) {
-	entries, err := os.ReadDir("testdata")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range entries {
-		data, err := os.ReadFile("testdata/" + e.Name())
-		if err != nil || !strings.HasSuffix(e.Name(), ".txtar") || !bytes.Contains(data, []byte("-- answer --\n")) {
-			t.Errorf("%s is no story, or has no answer: run make golden (%v)", e.Name(), err)
 		}
 	}
 }

@@ -3,7 +3,6 @@ package mutate
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -102,12 +101,13 @@ func (q *request) wanted() provision.Request {
 			break
 		}
 	}
+	seen := map[string]bool{}
 	for i, v := range q.Object.Spec.Volumes {
 		if v.PersistentVolumeClaim == nil {
 			continue
 		}
-		name := v.PersistentVolumeClaim.ClaimName
-		if !slices.ContainsFunc(w.Claims, func(u provision.Use) bool { return u.Name == name }) {
+		if name := v.PersistentVolumeClaim.ClaimName; !seen[name] {
+			seen[name] = true
 			w.Claims = append(w.Claims, provision.Use{
 				Name: name, Path: "spec.volumes[" + strconv.Itoa(i) + "].persistentVolumeClaim.claimName",
 			})

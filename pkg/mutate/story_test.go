@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/rogpeppe/go-internal/txtar"
@@ -52,11 +53,14 @@ var update = flag.Bool("update", false, "rewrite the golden stories")
 //	calls          what was asked of the API server
 //	claims.yaml    the claims there are afterwards
 func TestStories(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txtar")
+	files, err := filepath.Glob("testdata/*")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no stories: %v", err)
 	}
 	for _, file := range files {
+		if filepath.Ext(file) != ".txtar" {
+			t.Errorf("%s is no story, so no test reads it", file)
+		}
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
 			t.Parallel()
 			archive, err := txtar.ParseFile(file)
@@ -101,6 +105,7 @@ type settings struct {
 	OwnerKinds      string `json:"ownerKinds"`
 	NotSynced       bool   `json:"notSynced"`
 	URL             string `json:"url"`
+	ClockSkew       string `json:"clockSkew"`
 }
 
 func (s settings) config(t *testing.T) provision.Config {
@@ -139,6 +144,12 @@ func tell(t *testing.T, a *txtar.Archive) *txtar.Archive {
 	seen, unseen, stale := objects(t, section(a, "cluster.yaml")), objects(t, section(a, "unseen.yaml")), objects(t, section(a, "stale.yaml"))
 	config := s.config(t)
 	world := &world{}
+	if s.ClockSkew != "" {
+		var err error
+		if world.skew, err = time.ParseDuration(s.ClockSkew); err != nil {
+			t.Fatal(err)
+		}
+	}
 	strict(t, section(a, "refusals.yaml"), &world.refusals)
 	// A fake client registers kinds as it meets them: each has a scheme of its own.
 	live := fake.NewClientBuilder().WithScheme(newScheme(t)).WithRESTMapper(config.OwnerKinds.Mapper()).

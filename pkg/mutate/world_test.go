@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -22,6 +23,7 @@ type world struct {
 	mu       sync.Mutex
 	calls    []string
 	refusals []refusal
+	skew     time.Duration // by which the API server's clock is ahead
 }
 
 // refusal is what the API server answers to a call instead of doing it.
@@ -112,6 +114,7 @@ func (w *world) funcs() interceptor.Funcs {
 				review.Status.Allowed = r == nil || r.Allowed == nil || *r.Allowed
 				return nil
 			}
+			obj.SetCreationTimestamp(metav1.NewTime(time.Now().Add(w.skew).Truncate(time.Second)))
 			return c.Create(ctx, obj, opts...)
 		},
 	}

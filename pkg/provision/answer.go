@@ -1,7 +1,6 @@
 package provision
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -60,8 +59,7 @@ func passing(err error) bool {
 		return true
 	}
 	code := status.Status().Code
-	return code >= 500 || code == http.StatusTooManyRequests || code == http.StatusRequestTimeout ||
-		errors.Is(err, context.DeadlineExceeded)
+	return code >= 500 || code == http.StatusTooManyRequests || code == http.StatusRequestTimeout
 }
 
 // quotaConflict reports whether ResourceQuota refused for a reason of its own

@@ -3,6 +3,7 @@ package provision
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -37,83 +38,82 @@ const maxClassesNamed = 20
 
 // classes are the names of classes, read live.
 type classes struct {
-	exist   []string // StorageClasses, sorted
-	carried []string // named by PersistentVolumes
+	exist   map[string]bool // StorageClasses
+	carried map[string]bool // named by PersistentVolumes
 }
 
-// checkClass warns, or gives the cause of a refusal, where a missing claim would
-// wait for its class for ever.
-func (t *task) checkClass(ctx context.Context, w claim.Want) (*metav1.StatusCause, error) {
+// checkClass gives the cause of a refusal, or else a warning, where a missing
+// claim would wait for its class for ever.
+func (t *task) checkClass(ctx context.Context, w claim.Want) (refused *metav1.StatusCause, warning string, err error) {
 	name := w.StorageClass.Value
 	switch {
 	case !w.StorageClass.Hinted():
-		return nil, t.warnWithoutDefault(ctx, w)
+		warning, err = t.withoutDefault(ctx, w)
+		return nil, warning, err
 	case name == "", t.MissingClass == IgnoreMissingClass:
-		return nil, nil
+		return nil, "", nil
 	}
-	err := t.Cached.Get(ctx, client.ObjectKey{Name: name}, &storagev1.StorageClass{})
+	err = t.Cached.Get(ctx, client.ObjectKey{Name: name}, &storagev1.StorageClass{})
 	if err == nil {
-		return nil, nil
+		return nil, "", nil
 	}
 	if !apierrors.IsNotFound(err) {
-		return nil, &Retryable{fmt.Errorf("reading StorageClass %s: %w", name, err)}
+		return nil, "", &Retryable{fmt.Errorf("reading StorageClass %s: %w", name, err)}
 	}
 	if t.classes == nil {
 		if t.classes, err = t.readClasses(ctx); err != nil {
-			return nil, err
+			return nil, "", err
 		}
 	}
-	if slices.Contains(t.classes.exist, name) || slices.Contains(t.classes.carried, name) {
-		return nil, nil
-	}
-	if t.MissingClass == WarnMissingClass {
-		t.warnings = append(t.warnings, fmt.Sprintf("StorageClass %s does not exist; claim %s waits for it",
-			claim.Quote(name, 30), claim.Quote(w.Name, 40)))
-		return nil, nil
+	switch {
+	case t.classes.exist[name] || t.classes.carried[name]:
+		return nil, "", nil
+	case t.MissingClass == WarnMissingClass:
+		return nil, claim.Warning("StorageClass "+claim.Quote(name, classInWarning)+" does not exist; claim ", w.Name, " waits for it"), nil
 	}
 	c := cause(w.StorageClass.From.String(), "StorageClass "+claim.Quote(name, 253)+" does not exist; "+t.classes.text())
-	return &c, nil
+	return &c, "", nil
 }
 
 func (c *classes) text() string {
-	switch n := len(c.exist); {
+	names := slices.Sorted(maps.Keys(c.exist))
+	switch n := len(names); {
 	case n == 0:
 		return "the cluster has no StorageClass"
 	case n > maxClassesNamed:
-		return fmt.Sprintf("write one of %s or %d others", strings.Join(c.exist[:maxClassesNamed], ", "), n-maxClassesNamed)
+		return fmt.Sprintf("write one of %s or %d others", strings.Join(names[:maxClassesNamed], ", "), n-maxClassesNamed)
 	}
-	return "write one of " + strings.Join(c.exist, ", ")
+	return "write one of " + strings.Join(names, ", ")
 }
 
-// warnWithoutDefault warns where a claim asks for the default class and there is none.
-func (t *task) warnWithoutDefault(ctx context.Context, w claim.Want) error {
+// withoutDefault is the warning where a claim asks for the default class and there is none.
+func (t *task) withoutDefault(ctx context.Context, w claim.Want) (string, error) {
 	var list storagev1.StorageClassList
 	if err := t.Cached.List(ctx, &list); err != nil {
-		return &Retryable{fmt.Errorf("reading StorageClasses: %w", err)}
+		return "", &Retryable{fmt.Errorf("reading StorageClasses: %w", err)}
 	}
 	for i := range list.Items {
 		a := list.Items[i].Annotations
 		if a[annotationDefaultClass] == "true" || a[annotationDefaultClassBeta] == "true" {
-			return nil
+			return "", nil
 		}
 	}
-	t.warnings = append(t.warnings, "claim "+claim.Quote(w.Name, 40)+" asks for no class and the cluster has no default; it waits for one")
-	return nil
+	return claim.Warning("claim ", w.Name, " asks for no class and the cluster has no default; it waits for one"), nil
 }
 
 // readClasses reads them from the API server: the informer may not have seen a
 // class that was made a moment ago, and classes that only PersistentVolumes
-// carry are rare enough not to be watched.
+// carry are rare enough not to be watched. They come in pages, so that many
+// volumes cost time, which the request's deadline bounds, and not memory.
 func (t *task) readClasses(ctx context.Context) (*classes, error) {
-	c := &classes{}
+	c := &classes{exist: map[string]bool{}, carried: map[string]bool{}}
 	var list storagev1.StorageClassList
 	if err := t.Live.List(ctx, &list); err != nil {
 		return nil, t.refusal(ctx, err, call{verb: "list", resource: "storageclasses.storage.k8s.io", object: "StorageClasses"})
 	}
 	for i := range list.Items {
-		c.exist = append(c.exist, list.Items[i].Name)
+		c.exist[list.Items[i].Name] = true
 	}
-	slices.Sort(c.exist)
 	page := &corev1.PersistentVolumeList{}
 	for {
 		err := t.Live.List(ctx, page, client.Limit(500), client.Continue(page.Continue))
@@ -121,9 +121,7 @@ func (t *task) readClasses(ctx context.Context) (*classes, error) {
 			return nil, t.refusal(ctx, err, call{verb: "list", resource: "persistentvolumes", object: "PersistentVolumes"})
 		}
 		for i := range page.Items {
-			if name := page.Items[i].Spec.StorageClassName; name != "" && !slices.Contains(c.carried, name) {
-				c.carried = append(c.carried, name)
-			}
+			c.carried[page.Items[i].Spec.StorageClassName] = true
 		}
 		if page.Continue == "" {
 			return c, nil

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/validate/content"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -60,11 +59,11 @@ func (t *task) readController(ctx context.Context) error {
 	}
 	name := ref.Kind + " " + claim.Quote(ref.Name, 63)
 	gone := func() {
-		c.warnings = []string{"the pod's " + claim.Printable(ref.Kind, 30) + " " + claim.Quote(ref.Name, 40) + " is gone; hints on it are not known"}
+		c.warnings = []string{claim.Warning("the pod's "+claim.Printable(ref.Kind, 30)+" ", ref.Name, " is gone; hints on it are not known")}
 		c.gone, t.controller = true, c
 	}
-	if ref.Name == "" || len(content.IsPathSegmentName(ref.Name)) > 0 {
-		gone() // no object can have that name
+	if len(validation.IsDNS1123Subdomain(ref.Name)) > 0 {
+		gone() // no object of an API has that name, and it would become part of a URL
 		return nil
 	}
 	object := &metav1.PartialObjectMetadata{}

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"sync"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -33,47 +33,56 @@ func (t *task) create(ctx context.Context) error {
 		err      error
 	}
 	outcomes := make([]outcome, len(t.wants))
-	var wg sync.WaitGroup
-	for i, w := range t.wants {
+	t.each(func(i int) {
 		if t.records[i] != nil {
-			continue
+			return
 		}
-		pvc, warning := t.build(w)
-		if warning != "" {
-			outcomes[i].warnings = []string{warning}
-		}
-		wg.Go(func() {
-			r, err := t.createOne(ctx, pvc)
-			outcomes[i].created, outcomes[i].err = r == nil && err == nil, err
-			if r == nil {
-				return
-			}
-			// Somebody was faster: the claim is judged like one that was there.
-			outcomes[i].warnings = r.drift(w)
+		o := &outcomes[i]
+		pvc, kept := t.build(t.wants[i])
+		r, err := t.createOne(ctx, pvc)
+		switch {
+		case err != nil:
+			o.err = err
+		case r != nil: // somebody was faster: the claim is judged like one that was there
+			o.warnings = r.drift(t.wants[i])
 			if d := r.refuse(t.podOwner()); d != nil {
-				outcomes[i].err = d
+				o.err = d
 			}
-		})
-	}
-	wg.Wait()
+		default:
+			o.created = true
+			o.warnings = []string{t.waits[i], kept, t.checkClock(pvc)}
+		}
+	})
 	errs := make([]error, len(outcomes))
 	for i, o := range outcomes {
 		errs[i] = o.err
-		t.warnings = append(t.warnings, o.warnings...)
+		t.warnings = append(t.warnings, slices.DeleteFunc(o.warnings, func(w string) bool { return w == "" })...)
 		if o.created {
 			t.created = append(t.created, t.wants[i].Name)
 		}
 	}
-	err := worst(errs)
-	if err != nil {
+	err := t.worst(errs)
+	if err != nil && !t.req.DryRun {
 		for _, name := range t.created {
-			t.warnings = append(t.warnings, "claim "+claim.Quote(name, nameInWarning)+" was created all the same and is kept")
+			t.warnings = append(t.warnings, claim.Warning("claim ", name, " was created all the same and is kept"))
 		}
 	}
 	return err
 }
 
-// createOne creates a claim and interprets the answer. It returns the record of
+// checkClock warns where a claim was just created for one sandbox alone and does
+// not look so, because our clock and the API server's are too far apart: others
+// would be let in, and lose their data with its owner.
+func (t *task) checkClock(pvc *corev1.PersistentVolumeClaim) string {
+	if len(pvc.OwnerReferences) == 0 || ours(pvc) {
+		return ""
+	}
+	t.Log.Error(nil, "the clocks of the webhook and the API server are more than a minute apart: claims that go with their sandbox are not protected from other sandboxes",
+		"namespace", pvc.Namespace, "claim", pvc.Name, "recorded", pvc.Annotations[claim.KeyCreated], "created", pvc.CreationTimestamp.UTC())
+	return claim.Warning("claim ", pvc.Name, " is not protected from other sandboxes: the operator's clocks differ")
+}
+
+// createOne creates a claim, as which pvc then stands, and interprets the answer. It returns the record of
 // the claim where that was there already, after any refusal: those come before
 // the API server looks whether the name exists.
 func (t *task) createOne(ctx context.Context, pvc *corev1.PersistentVolumeClaim) (*Record, error) {
@@ -82,8 +91,10 @@ func (t *task) createOne(ctx context.Context, pvc *corev1.PersistentVolumeClaim)
 		options = append(options, client.DryRunAll)
 	}
 	for pause := firstPause; ; pause = min(2*pause, maxPause) {
-		err := t.Live.Create(ctx, pvc.DeepCopy(), options...)
+		created := pvc.DeepCopy() // the client writes into it, also where it fails
+		err := t.Live.Create(ctx, created, options...)
 		if err == nil {
+			*pvc = *created
 			return nil, nil
 		}
 		c := call{
@@ -143,7 +154,7 @@ func (t *task) build(w claim.Want) (pvc *corev1.PersistentVolumeClaim, warning s
 	}
 	ref, reason := t.claimOwner()
 	if ref == nil {
-		return pvc, "claim " + claim.Quote(w.Name, 30) + " is kept despite deleteOnSandboxTermination: " + reason
+		return pvc, claim.Warning("claim ", w.Name, " is kept despite deleteOnSandboxTermination: "+reason)
 	}
 	pvc.OwnerReferences = []metav1.OwnerReference{*ref}
 	pvc.Annotations[claim.KeyDeleteWithOwner] = "true"

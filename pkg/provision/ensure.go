@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -23,6 +25,8 @@ type Ensurer struct {
 	Cached client.Reader
 	// Claims are the claims of the cluster.
 	Claims *Claims
+	// Log gets what the operator has to see to. The zero value logs nothing.
+	Log logr.Logger
 
 	Config
 }
@@ -70,7 +74,7 @@ type Use struct {
 type Result struct {
 	// Created are the names of the claims created, in the order of the request.
 	Created []string
-	// Warnings are for the caller, most at most 120 bytes long.
+	// Warnings are for the caller.
 	Warnings []string
 }
 
@@ -83,21 +87,21 @@ func (e *Ensurer) Ensure(ctx context.Context, req Request) (Result, error) {
 	if len(req.Claims) == 0 {
 		return Result{}, nil
 	}
-	if e.AutoCreate && len(req.Claims) > claim.MaxClaims {
-		return Result{}, invalid([]metav1.StatusCause{cause("spec.volumes", fmt.Sprintf(
-			"the pod has %d different claims; the limit is %d, use fewer", len(req.Claims), claim.MaxClaims))})
-	}
 	if !e.Claims.Synced() {
 		return Result{}, &Retryable{errors.New("the claims of the cluster are not known yet; try again")}
 	}
 	namespace := &metav1.PartialObjectMetadata{}
-	namespace.SetGroupVersionKind(namespaceKind)
+	namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
 	err := e.Cached.Get(ctx, client.ObjectKey{Name: req.Namespace}, namespace)
 	switch {
 	case apierrors.IsNotFound(err), err == nil && namespace.Labels[claim.KeyAutoCreate] != claim.Enabled:
 		return Result{}, nil // nobody asked us to; a real API server would not have called
 	case err != nil:
 		return Result{}, &Retryable{fmt.Errorf("reading Namespace %s: %w", req.Namespace, err)}
+	}
+	if e.AutoCreate && len(req.Claims) > claim.MaxClaims {
+		return Result{}, invalid([]metav1.StatusCause{cause("spec.volumes", fmt.Sprintf(
+			"the pod has %d different claims; the limit is %d, use fewer", len(req.Claims), claim.MaxClaims))})
 	}
 	t := newTask(e, req, namespace.Annotations)
 	if !e.AutoCreate {
@@ -112,7 +116,7 @@ func (t *task) switchedOff() Result {
 	var warnings []string
 	for i, u := range t.req.Claims {
 		if t.records[i] == nil {
-			warnings = append(warnings, "claim "+claim.Quote(u.Name, 48)+" does not exist and the operator has switched creation off")
+			warnings = append(warnings, claim.Warning("claim ", u.Name, " does not exist and the operator has switched creation off"))
 		}
 	}
 	return Result{Warnings: warnings}

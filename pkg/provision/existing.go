@@ -1,7 +1,6 @@
 package provision
 
 import (
-	"fmt"
 	"net/http"
 	"strconv"
 
@@ -12,8 +11,8 @@ import (
 	"github.com/ensure-volumes/ensure-volumes/pkg/claim"
 )
 
-// nameInWarning keeps a warning with the longest usual name (63) under 120 characters.
-const nameInWarning = 63
+// classInWarning leaves room for two of them in a warning.
+const classInWarning = 24
 
 // terminatingRetry is after how many seconds a client tries a Terminating claim again.
 const terminatingRetry = 1
@@ -25,7 +24,7 @@ func (r *Record) refuse(podOwner types.UID) *Denial {
 	switch {
 	case r.terminating:
 		d := deny(http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable, full+
-			" is being deleted and cannot be used; it is created anew once it is gone (a pod that still uses it holds it), try again then")
+			" is being deleted and cannot be used; try again once it is gone (a pod that still uses it holds it)")
 		d.Status.Details.RetryAfterSeconds = terminatingRetry
 		return d
 	case r.owner != nil && r.owner.uid != podOwner:
@@ -44,19 +43,19 @@ func (r *Record) refuse(podOwner types.UID) *Denial {
 func (r *Record) drift(w claim.Want) []string {
 	var warnings []string
 	differs := func(field, asked, has string) {
-		warnings = append(warnings, fmt.Sprintf("claim %s exists: %s %s asked, it has %s",
-			claim.Quote(r.name, nameInWarning), field, asked, has))
+		warnings = append(warnings, claim.Warning("claim ", r.name, " exists: "+field+" "+asked+" asked, it has "+has))
 	}
 	if w.Storage.Hinted() && w.Storage.Value.CmpInt64(r.size) > 0 {
 		differs("storage", w.Storage.Value.String(), resource.NewQuantity(r.size, resource.BinarySI).String())
 	}
 	if w.StorageClass.Hinted() {
-		asked, has := strconv.Quote(w.StorageClass.Value), "none yet"
-		if class, ok := r.className(); ok {
-			has = strconv.Quote(class)
+		asked, has := w.StorageClass.Value, "none yet"
+		class, ok := r.className()
+		if ok {
+			has = claim.Quote(class, classInWarning)
 		}
-		if asked != has {
-			differs("storageClass", asked, has)
+		if !ok || class != asked {
+			differs("storageClass", claim.Quote(asked, classInWarning), has)
 		}
 	}
 	if w.AccessModes.Hinted() && w.AccessModes.Value.Missing(r.modes) != 0 {

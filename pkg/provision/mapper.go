@@ -8,8 +8,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-var namespaceKind = corev1.SchemeGroupVersion.WithKind("Namespace")
-
 // Mapper maps the few kinds that this package uses to their resources. Asking
 // the API server for it (discovery) costs calls that no deadline bounds, in the
 // middle of a request the first time a kind is met.

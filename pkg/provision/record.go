@@ -45,7 +45,7 @@ type owner struct {
 	uid types.UID
 }
 
-// record cuts a claim down. It keeps nothing of pvc alive but its name.
+// record cuts a claim down. It keeps nothing of pvc alive but a string or two.
 func record(pvc *corev1.PersistentVolumeClaim) *Record {
 	r := &Record{
 		namespace:   unique.Make(pvc.Namespace),

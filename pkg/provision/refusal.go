@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -22,7 +23,13 @@ type call struct {
 }
 
 func (c call) doing() string {
-	return map[string]string{"get": "reading ", "list": "listing ", "create": "creating "}[c.verb] + c.object
+	switch c.verb {
+	case "get":
+		return "reading " + c.object
+	case "list":
+		return "listing " + c.object
+	}
+	return "creating " + c.object
 }
 
 // refusal turns an error of the API server into our answer: whose fault it is.
@@ -79,33 +86,47 @@ func (t *task) permitted(ctx context.Context, c call) bool {
 	return t.Live.Create(ctx, review) != nil || review.Status.Allowed
 }
 
-// worst is the one answer for several claims: a denial before trouble. Denials
-// with one code are said together.
-func worst(errs []error) error {
-	var denial *Denial
-	var messages []string
-	for _, err := range errs {
+// worst is the one answer for several claims: a denial before trouble, the first
+// of them with what the others say added.
+func (t *task) worst(errs []error) error {
+	var denials []*Denial
+	var names, messages []string
+	for i, err := range errs {
 		var d *Denial
-		if !errors.As(err, &d) || denial != nil && d.Status.Code != denial.Status.Code {
-			continue
-		}
-		if denial == nil {
-			denial = d
-		} else {
-			denial.Status.Details.Causes = append(denial.Status.Details.Causes, d.Status.Details.Causes...)
-		}
-		messages = append(messages, d.Status.Message)
-	}
-	if denial != nil {
-		denial.Status.Message = strings.Join(messages, "; ")
-		return denial
-	}
-	for _, err := range errs {
-		if err != nil {
-			return err
+		if errors.As(err, &d) {
+			denials = append(denials, d)
+			names, messages = append(names, t.names[i]), append(messages, d.Status.Message)
 		}
 	}
-	return nil
+	switch len(denials) {
+	case 0:
+		i := slices.IndexFunc(errs, func(err error) bool { return err != nil })
+		if i < 0 {
+			return nil
+		}
+		return errs[i]
+	case 1:
+		return denials[0]
+	}
+	all := denials[0]
+	all.Status.Message = strings.Join(messages, "; ")
+	if all.Status.Code != http.StatusUnprocessableEntity {
+		return all
+	}
+	// Of a 422 kubectl shows the causes alone, and one name for all of them.
+	var causes []metav1.StatusCause
+	for i, d := range denials {
+		own := d.Status.Details.Causes
+		if len(own) == 0 {
+			own = []metav1.StatusCause{cause("spec", messages[i])}
+		}
+		for _, c := range own {
+			c.Field = "claim " + names[i] + ": " + c.Field
+			causes = append(causes, c)
+		}
+	}
+	all.Status.Details.Causes = causes
+	return all
 }
 
 // formatOwner is what claim.KeyOwner holds; parseOwner reads it.

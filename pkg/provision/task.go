@@ -26,6 +26,7 @@ type task struct {
 
 	records []*Record // of req.Claims, nil where there is none
 	wants   []claim.Want
+	waits   []string // what a claim will wait for once it is created; "" where for nothing
 	classes *classes // nil until they were read
 
 	warnings []string
@@ -77,19 +78,19 @@ func (t *task) podOwner() types.UID {
 // judge decides on the records there are: the denial, the trouble, or nil, and
 // the warnings. Where a claim is missing it reads the controller first.
 func (t *task) judge(ctx context.Context) error {
-	var trouble error
 	if t.missing() && t.controller == nil {
-		trouble = t.readController(ctx)
+		// Without it nothing can be judged: what it says outranks the Namespace.
+		if err := t.readController(ctx); err != nil {
+			return err
+		}
 	}
 	t.resolve()
 
 	causes, err := t.causes(ctx)
-	switch {
-	case len(causes) > 0:
+	if len(causes) > 0 {
 		return invalid(causes)
-	case trouble != nil:
-		return trouble
-	case err != nil:
+	}
+	if err != nil {
 		return err
 	}
 	for _, r := range t.records {
@@ -113,24 +114,26 @@ func (t *task) resolve() {
 		t.warnings = append(t.warnings, t.controller.warnings...)
 	}
 	t.warnings = append(t.warnings, t.namespace.Warnings...)
-	t.wants = make([]claim.Want, len(t.names))
+	t.wants, t.waits = make([]claim.Want, len(t.names)), make([]string, len(t.names))
 	for i, name := range t.names {
 		t.wants[i] = claim.Resolve(name, t.DefaultStorage, layers...)
 	}
 }
 
-// causes are all that refuses the creation of a missing claim. Where anything
-// does, every fault of the pod is among them; where nothing does, the faults and
-// the drift of the claims that exist become warnings.
+// causes are all that refuses the creation of a missing claim. Where a fault
+// does, every fault of the pod is among them; where none does, the faults of the
+// claims that exist become warnings, as their drift always does.
 func (t *task) causes(ctx context.Context) (causes []metav1.StatusCause, err error) {
 	var faults []claim.Fault // each once, though it may concern several claims
+	told := map[[2]string]bool{}
 	refused := false
 	for i, w := range t.wants {
+		refused = refused || t.records[i] == nil && len(w.Faults) > 0
 		for _, f := range w.Faults {
-			if !slices.ContainsFunc(faults, func(g claim.Fault) bool { return g.Path == f.Path && g.Text == f.Text }) {
+			if key := [2]string{f.Path, f.Text}; !told[key] {
+				told[key] = true
 				faults = append(faults, f)
 			}
-			refused = refused || t.records[i] == nil
 		}
 	}
 	if refused {
@@ -139,7 +142,7 @@ func (t *task) causes(ctx context.Context) (causes []metav1.StatusCause, err err
 		}
 	} else {
 		for _, f := range faults {
-			t.warnings = append(t.warnings, f.Error())
+			t.warnings = append(t.warnings, f.Text+" ("+f.Path+")") // what is cut is the path's end
 		}
 	}
 	for i, w := range t.wants {
@@ -147,7 +150,8 @@ func (t *task) causes(ctx context.Context) (causes []metav1.StatusCause, err err
 			t.warnings = append(t.warnings, r.drift(w)...)
 			continue
 		}
-		c, cerr := t.missingCause(ctx, t.req.Claims[i], w)
+		c, warning, cerr := t.missingCause(ctx, t.req.Claims[i], w)
+		t.waits[i] = warning
 		if c != nil && !slices.Contains(causes, *c) {
 			causes = append(causes, *c)
 		}
@@ -157,19 +161,19 @@ func (t *task) causes(ctx context.Context) (causes []metav1.StatusCause, err err
 }
 
 // missingCause is what refuses the creation of a missing claim but for its
-// faults: its name, createIfNotExists or its class.
-func (t *task) missingCause(ctx context.Context, u Use, w claim.Want) (*metav1.StatusCause, error) {
+// faults: its name, createIfNotExists or its class; or else what it will wait for.
+func (t *task) missingCause(ctx context.Context, u Use, w claim.Want) (refused *metav1.StatusCause, warning string, err error) {
 	if problem := claim.CheckName(u.Name); problem != "" {
 		c := cause(u.Path, problem)
-		return &c, nil
+		return &c, "", nil
 	}
 	if !w.CreateIfNotExists.Value {
 		c := cause(u.Path, "claim "+claim.Quote(u.Name, 253)+" does not exist and createIfNotExists is false ("+
 			w.CreateIfNotExists.From.String()+"); create the claim first")
-		return &c, nil
+		return &c, "", nil
 	}
 	if len(w.Faults) > 0 {
-		return nil, nil
+		return nil, "", nil
 	}
 	return t.checkClass(ctx, w)
 }
@@ -177,12 +181,31 @@ func (t *task) missingCause(ctx context.Context, u Use, w claim.Want) (*metav1.S
 // look reads the pod's claims from the API server, all at once.
 func (t *task) look(ctx context.Context) error {
 	errs := make([]error, len(t.names))
+	t.each(func(i int) { t.records[i], errs[i] = t.get(ctx, t.names[i]) })
+	return t.worst(errs)
+}
+
+// each does something for every claim, for all at once. A panic comes back to
+// the caller, who can answer for it.
+func (t *task) each(do func(i int)) {
 	var wg sync.WaitGroup
+	panics := make(chan any, len(t.names))
 	for i := range t.names {
-		wg.Go(func() { t.records[i], errs[i] = t.get(ctx, t.names[i]) })
+		wg.Go(func() {
+			defer func() {
+				if p := recover(); p != nil {
+					panics <- p
+				}
+			}()
+			do(i)
+		})
 	}
 	wg.Wait()
-	return worst(errs)
+	select {
+	case p := <-panics:
+		panic(p)
+	default:
+	}
 }
 
 // get reads one claim from the API server: nil where there is none.

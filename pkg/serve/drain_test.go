@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"context"
 	"crypto/tls"
 	"io"
 	"net/http"
@@ -29,6 +30,23 @@ func TestStopsAtOnceWithoutConnections(t *testing.T) {
 	s.ended(t)
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("took %s", took)
+	}
+}
+
+// Whoever stops the server closes its listener first; that must never look like a failure of the listener's.
+func TestStoppingIsNoFailure(t *testing.T) {
+	ca := newAuthority(t)
+	dir := ca.folder(t)
+	for range 100 {
+		s := &Server{Listen: "127.0.0.1:0", CertDir: dir, Handler: http.NotFoundHandler()}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- s.Start(ctx) }()
+		eventually(t, "the server listens", func() bool { return s.Addr() != nil })
+		cancel()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ package serve
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -133,7 +134,10 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	left := conns.count()
 	_ = server.Close()
-	_ = <-served // that it was closed is no news
+	// Either is our own doing: whoever was accepting may have met the closed listener before the closed server.
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("serving HTTPS on %s: %w", addr, err)
+	}
 	s.Log.Info("stopped", "connectionsCut", left)
 	return nil
 }
