@@ -64,8 +64,14 @@ func relay(s metav1.Status) *Denial {
 	if d.Status.Details == nil {
 		d.Status.Details = &metav1.StatusDetails{}
 	}
-	if d.Status.Code == http.StatusUnprocessableEntity && len(d.Status.Details.Causes) == 0 {
+	causes := d.Status.Details.Causes
+	if d.Status.Code == http.StatusUnprocessableEntity && len(causes) == 0 {
 		d.Status.Details.Causes = []metav1.StatusCause{cause("spec", d.Status.Message)}
+	}
+	for i := range causes {
+		if causes[i].Field == "" { // as of a ValidatingAdmissionPolicy; kubectl would print ": : "
+			causes[i].Field = "spec"
+		}
 	}
 	return d
 }
