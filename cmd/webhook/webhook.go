@@ -49,16 +49,9 @@ func serveWebhook(ctx context.Context, o *options, log logr.Logger) error {
 	if err != nil {
 		return err
 	}
-	core, err := typedcorev1.NewForConfigAndClient(cfg, mgr.GetHTTPClient())
+	core, live, err := newClients(cfg, mgr.GetHTTPClient(), mgr.GetRESTMapper())
 	if err != nil {
 		return err
-	}
-	live, err := client.New(cfg, client.Options{Scheme: scheme.Scheme, Mapper: mgr.GetRESTMapper(), HTTPClient: mgr.GetHTTPClient()})
-	if err != nil {
-		return err
-	}
-	if core.RESTClient().GetRateLimiter() != nil {
-		return errors.New("the client for the API server limits its own rate: every burst of pods would wait for it")
 	}
 	admission, err := mutate.NewMetrics(metrics.Registry)
 	if err != nil {
@@ -102,6 +95,24 @@ func serveWebhook(ctx context.Context, o *options, log logr.Logger) error {
 	end()
 	<-managed
 	return errors.Join(err, failure)
+}
+
+// newClients are the clients for the API server: one that watches the claims, and
+// one for everything live. Neither limits its own rate, which is asserted on what
+// was made of cfg, since client-go's default would let each pod of a burst wait.
+func newClients(cfg *rest.Config, http *http.Client, mapper meta.RESTMapper) (typedcorev1.CoreV1Interface, client.Client, error) {
+	core, err := typedcorev1.NewForConfigAndClient(cfg, http)
+	if err != nil {
+		return nil, nil, fmt.Errorf("preparing the clients: %w", err)
+	}
+	if core.RESTClient().GetRateLimiter() != nil {
+		return nil, nil, errors.New("the client for the API server limits its own rate: every burst of pods would wait for it")
+	}
+	live, err := client.New(cfg, client.Options{Scheme: scheme.Scheme, Mapper: mapper, HTTPClient: http})
+	if err != nil {
+		return nil, nil, fmt.Errorf("preparing the clients: %w", err)
+	}
+	return core, live, nil
 }
 
 // newManager is controller-runtime's manager: informers for the enabled

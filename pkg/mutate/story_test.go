@@ -103,6 +103,7 @@ type settings struct {
 	MissingClass    string `json:"missingClass"`
 	DeleteWithOwner *bool  `json:"deleteWithOwner"`
 	OwnerKinds      string `json:"ownerKinds"`
+	DefaultStorage  string `json:"defaultStorage"`
 	NotSynced       bool   `json:"notSynced"`
 	URL             string `json:"url"`
 	ClockSkew       string `json:"clockSkew"`
@@ -117,6 +118,9 @@ func (s settings) config(t *testing.T) provision.Config {
 	}
 	if s.MissingClass != "" {
 		c.MissingClass = provision.ClassPolicy(s.MissingClass)
+	}
+	if s.DefaultStorage != "" {
+		c.DefaultStorage = resource.MustParse(s.DefaultStorage)
 	}
 	kinds := s.OwnerKinds
 	if kinds == "" {

@@ -82,9 +82,9 @@ func (t *task) checkClock(pvc *corev1.PersistentVolumeClaim) string {
 	return claim.Warning("claim ", pvc.Name, " is not protected from other sandboxes: the operator's clocks differ")
 }
 
-// createOne creates a claim, as which pvc then stands, and interprets the answer. It returns the record of
-// the claim where that was there already, after any refusal: those come before
-// the API server looks whether the name exists.
+// createOne creates a claim, which pvc then is as it was stored, and interprets
+// the answer. It returns the record of the claim where that was there already,
+// also after a refusal: those come before the API server looks for the name.
 func (t *task) createOne(ctx context.Context, pvc *corev1.PersistentVolumeClaim) (*Record, error) {
 	options := []client.CreateOption{client.FieldOwner(fieldManager)}
 	if t.req.DryRun {
