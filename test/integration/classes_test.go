@@ -58,6 +58,14 @@ func TestAStorageClassThatDoesNotExist(t *testing.T) {
 			if class := *world.claim(t, ns, "data").Spec.StorageClassName; class != "fsat" {
 				t.Errorf("the claim's class is %q", class)
 			}
+			shown := hinted(pod(ns, "shown", "more"), "storageClass", "fsat")
+			said := "pod/shown created\n"
+			if len(want) > 0 {
+				said = "Warning: " + strings.Replace(want[0], "data", "more", 1) + "\n" + said
+			}
+			if output, refused := world.kubectl(t, ns, world.manifest(t, shown), "create", "-f", "-"); refused || output != said {
+				t.Errorf("kubectl says %q, want %q", output, said)
+			}
 		})
 	}
 }
@@ -158,6 +166,17 @@ func TestAClassOfAMomentAgo(t *testing.T) {
 	ns := world.namespace(t)
 	world.without(t, classResource, "watch")
 	world.swap(t.Context(), t)
+	// Volumes are listed by nobody but who reads the classes live. The cache may
+	// list its own anew just then, so once is enough.
+	lists := func() (n int) {
+		for _, e := range world.events(t, `"resource":"persistentvolumes"`) {
+			if e.User.Username == account && e.Verb == "list" {
+				n++
+			}
+		}
+		return n
+	}
+	before := lists()
 	for i := range 3 {
 		name := fmt.Sprintf("new-%d-%s", i, ns)
 		p := hinted(pod(ns, fmt.Sprintf("sb%d", i), fmt.Sprintf("data-%d", i)), "storageClass", name)
@@ -169,5 +188,8 @@ func TestAClassOfAMomentAgo(t *testing.T) {
 		if warned := author.warned(); len(warned) > 0 {
 			t.Errorf("warned %q", warned)
 		}
+	}
+	if n := lists() - before; n == 0 {
+		t.Error("the webhook's cache had seen every class: no live list was made")
 	}
 }

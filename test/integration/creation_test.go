@@ -43,6 +43,9 @@ func TestAMissingClaimIsCreatedAsAsked(t *testing.T) {
 	if got := world.pod(t, ns, "sb1-0").Annotations[domain+"/created"]; got != "alice-home,scratch" {
 		t.Errorf("the pod says that %q were created", got)
 	}
+	if got := world.audited(t, ns, "sb1-0"); got != "alice-home,scratch" {
+		t.Errorf("the audit log says that %q were created", got)
+	}
 	world.wantClaims(t, ns, "alice-home", "scratch")
 
 	for name, want := range map[string]string{
@@ -80,6 +83,17 @@ func TestAMissingClaimIsCreatedAsAsked(t *testing.T) {
 			t.Errorf("claim %s: managers %q", name, managers)
 		}
 	}
+}
+
+// audited is what the audit log says that we created for a pod.
+func (g *ground) audited(t *testing.T, ns, name string) string {
+	t.Helper()
+	for _, e := range g.events(t, ns) {
+		if e.Verb == "create" && e.ObjectRef.Resource == "pods" && e.ObjectRef.Namespace == ns && e.ObjectRef.Name == name {
+			return e.Annotations[entry+"/created"]
+		}
+	}
+	return "an event that is not there"
 }
 
 // managers are who wrote a claim's metadata and spec, and how.
@@ -127,6 +141,9 @@ func TestRacingCreatorsMakeOneClaim(t *testing.T) {
 	}
 	close(start)
 	wg.Wait()
+	if n := times(world.calls(t, ns), "create persistentvolumeclaims"); n < 2 {
+		t.Errorf("the webhook tried to create the claim %d times: nobody raced", n)
+	}
 	world.wantClaims(t, ns, "data")
 	c := world.claim(t, ns, "data")
 	size := c.Spec.Resources.Requests.Storage()

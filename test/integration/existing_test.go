@@ -77,23 +77,29 @@ func TestAClaimThatExistsIsUsedAsItIs(t *testing.T) {
 
 // A refusal comes before the API server looks whether the name exists, so the
 // webhook looks itself: a claim that is there is used, however full the quota
-// is and whatever the hints are. Not parallel: it keeps the webhook's cache
-// behind by taking its watch away.
+// is and whatever the hints are. Not parallel: it stops the webhook's cache by
+// taking watch away, and list too once the first list has filled it.
 func TestAClaimThatTheCacheHasNotSeen(t *testing.T) {
 	t.Cleanup(func() { world.swap(context.Background(), t) }) // after the verb is back
 	ns := world.namespace(t)
 	world.quota(t, ns, map[string]string{"persistentvolumeclaims": "3"})
 	world.without(t, claimResource, "watch")
 	world.swap(t.Context(), t)
+	world.without(t, claimResource, "list")
 	author := world.author(t)
+	const look, try = "get persistentvolumeclaims", "create persistentvolumeclaims"
 	for _, test := range []struct {
-		name        string
-		hints, want []string
+		name               string
+		hints, want, calls []string
 	}{
-		{"faulty", []string{"storage", "10 GB"}, []string{`invalid quantity "10 GB"; write it as "10Gi" (metadata.annotations[volumes.opensandbox.io/storage])`}},
-		{"strict", []string{"createIfNotExists", "false"}, nil},
-		{"full", nil, nil}, // with this third claim the quota is
+		{
+			"faulty", []string{"storage", "10 GB"},
+			[]string{`invalid quantity "10 GB"; write it as "10Gi" (metadata.annotations[volumes.opensandbox.io/storage])`}, []string{look},
+		},
+		{"strict", []string{"createIfNotExists", "false"}, nil, []string{look}},
+		{"full", nil, nil, []string{try, look}}, // with this third claim the quota is
 	} {
+		before := len(world.calls(t, ns))
 		world.create(t, claim(ns, test.name, "1Gi"))
 		if err := author.Create(t.Context(), hinted(pod(ns, "sb-"+test.name, test.name), test.hints...)); err != nil {
 			t.Errorf("%s: %v", test.name, err)
@@ -101,9 +107,9 @@ func TestAClaimThatTheCacheHasNotSeen(t *testing.T) {
 		if warned := author.warned(); !slices.Equal(warned, test.want) {
 			t.Errorf("%s: warned %q, want %q", test.name, warned, test.want)
 		}
-	}
-	if calls := world.calls(t, ns); !slices.Contains(calls, "get persistentvolumeclaims") {
-		t.Errorf("the cache had seen all: the webhook's calls are %q", calls)
+		if calls := world.calls(t, ns)[before:]; !slices.Equal(calls, test.calls) {
+			t.Errorf("%s: the webhook's calls are %q, want %q: the cache had seen the claim, or nobody looked", test.name, calls, test.calls)
+		}
 	}
 }
 

@@ -5,9 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
+	"net/http"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,7 +28,8 @@ import (
 
 // accounts are service accounts of a namespace, each with a token of its own,
 // that may create pods and no claims: as the controllers that make sandboxes.
-func (g *ground) accounts(t *testing.T, ns string, n int) []*person {
+// Their requests go through a transport of the caller's.
+func (g *ground) accounts(t *testing.T, ns string, n int, through func(http.RoundTripper) http.RoundTripper) []*person {
 	t.Helper()
 	people := make([]*person, n)
 	binding := &rbacv1.RoleBinding{
@@ -35,6 +42,7 @@ func (g *ground) accounts(t *testing.T, ns string, n int) []*person {
 		binding.Subjects = append(binding.Subjects, rbacv1.Subject{Kind: "ServiceAccount", Namespace: ns, Name: name})
 		p := &person{config: g.token(t, ns, name), said: &warnings{}}
 		p.config.WarningHandler = p.said
+		p.config.Wrap(through)
 		var err error
 		if p.Client, err = client.New(p.config, client.Options{Scheme: scheme.Scheme, Mapper: g.admin.RESTMapper()}); err != nil {
 			t.Fatal(err)
@@ -62,12 +70,36 @@ func (g *ground) token(t *testing.T, ns, name string) *rest.Config {
 	return config
 }
 
-// flood creates n pods, 64 of them at any time, the accounts taking turns, and
-// returns them as they are stored. All must be admitted, at once and with our
-// answer, and none of our calls must have waited for a limit of our own.
+// gate holds pods' creations back until all that are to come have come, and
+// then lets them go at once. Dry runs pass.
+func gate(n int) func(http.RoundTripper) http.RoundTripper {
+	var missing atomic.Int64
+	missing.Store(int64(n))
+	open := make(chan struct{})
+	return func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/pods") && !r.URL.Query().Has("dryRun") {
+				if missing.Add(-1) == 0 {
+					close(open)
+				}
+				select {
+				case <-open:
+				case <-r.Context().Done():
+					return nil, r.Context().Err()
+				}
+			}
+			return next.RoundTrip(r)
+		})
+	}
+}
+
+// flood creates n pods, all at once, each by a request of its own, the accounts
+// taking turns, and returns them as they are stored. All must be admitted, at
+// the first try and with our answer, and none of our calls must have waited for
+// a limit of our own.
 func (g *ground) flood(t *testing.T, ns string, n int, nth func(i int) *corev1.Pod) []corev1.Pod {
 	t.Helper()
-	people := g.accounts(t, ns, 5)
+	people := g.accounts(t, ns, 5, gate(n))
 	t.Cleanup(func() { g.sweep(t, ns) })
 	passed, err := g.failOpen(t.Context())
 	if err != nil {
@@ -75,21 +107,13 @@ func (g *ground) flood(t *testing.T, ns string, n int, nth func(i int) *corev1.P
 	}
 	before := g.metrics(t)
 	var wg sync.WaitGroup
-	turns, errs := make(chan int, n), make([]error, n)
-	for i := range n {
-		turns <- i
-	}
-	close(turns)
+	errs := make([]error, n)
 	start := time.Now()
-	for range 64 {
-		wg.Go(func() {
-			for i := range turns {
-				errs[i] = people[i%len(people)].Create(t.Context(), nth(i))
-			}
-		})
+	for i := range n {
+		wg.Go(func() { errs[i] = people[i%len(people)].Create(t.Context(), nth(i)) })
 	}
 	wg.Wait()
-	t.Logf("%d pods in %.1f s", n, time.Since(start).Seconds())
+	took := time.Since(start)
 	if err := errors.Join(errs...); err != nil {
 		t.Errorf("pods were refused: %v", err)
 	}
@@ -99,6 +123,7 @@ func (g *ground) flood(t *testing.T, ns string, n int, nth func(i int) *corev1.P
 		}
 	}
 	after := g.metrics(t)
+	t.Logf("%d pods in %.1f s, each answered by us within %v s", n, took.Seconds(), slowest(before, after))
 	for _, outcome := range []string{"denied", "bad_request", "panic", "retry"} {
 		name := `ensure_volumes_admission_duration_seconds_count{outcome="` + outcome + `"}`
 		if more := after[name] - before[name]; more != 0 {
@@ -126,6 +151,28 @@ func (g *ground) flood(t *testing.T, ns string, n int, nth func(i int) *corev1.P
 		t.Errorf("there are %d pods, want %d", len(pods.Items), n)
 	}
 	return pods.Items
+}
+
+// slowest is a bound, in seconds, that all answers between two looks at the
+// webhook's metrics kept.
+func slowest(before, after map[string]float64) float64 {
+	const histogram = "ensure_volumes_admission_duration_seconds"
+	within, all := map[float64]float64{}, 0.0
+	for name, value := range after {
+		more := value - before[name]
+		if strings.HasPrefix(name, histogram+"_count{") {
+			all += more
+		} else if _, bound, ok := strings.Cut(name, `le="`); ok && strings.HasPrefix(name, histogram+"_bucket{") {
+			le, _ := strconv.ParseFloat(strings.TrimSuffix(bound, `"}`), 64) // of a metric: a number or +Inf
+			within[le] += more
+		}
+	}
+	for _, le := range slices.Sorted(maps.Keys(within)) {
+		if within[le] == all {
+			return le
+		}
+	}
+	return math.Inf(1)
 }
 
 // sweep removes a namespace's pods and claims, which other tests need not carry.
@@ -164,21 +211,48 @@ func TestFiveHundredPodsAtOnceOnOneClaim(t *testing.T) {
 
 // Not parallel either.
 func TestTwoHundredPodsAtOnceWithAClaimEach(t *testing.T) {
+	world.eachItsClaim(t, world.namespace(t), 200)
+}
+
+// A quota that allows them all refuses none, although each claim updates it.
+// Not parallel either.
+func TestTwoHundredPodsAtOnceUnderAQuota(t *testing.T) {
 	ns := world.namespace(t)
-	claims := make([]string, 200)
+	hard := map[string]string{"persistentvolumeclaims": "200", "requests.storage": "200Gi"}
+	quota := world.quota(t, ns, hard)
+	world.eachItsClaim(t, ns, 200)
+	wait(t, "the quota has counted all", func(ctx context.Context) error {
+		if err := world.admin.Get(ctx, client.ObjectKeyFromObject(quota), quota); err != nil {
+			return err
+		}
+		for name, amount := range hard {
+			if used := quota.Status.Used[corev1.ResourceName(name)]; used.String() != amount {
+				return fmt.Errorf("%s: %s of %s are used", name, used.String(), amount)
+			}
+		}
+		return nil
+	})
+	s := status(t, world.author(t).Create(t.Context(), pod(ns, "one-more", "one-more")))
+	wantForbidden(t, s, "limited: persistentvolumeclaims=200,requests.storage=200Gi")
+}
+
+// eachItsClaim floods a namespace with n pods that have a claim each.
+func (g *ground) eachItsClaim(t *testing.T, ns string, n int) {
+	t.Helper()
+	claims := make([]string, n)
 	for i := range claims {
 		claims[i] = fmt.Sprintf("data-%d", i)
 	}
-	for _, p := range world.flood(t, ns, len(claims), func(i int) *corev1.Pod {
+	for _, p := range g.flood(t, ns, n, func(i int) *corev1.Pod {
 		return pod(ns, fmt.Sprintf("sb-%d", i), claims[i])
 	}) {
 		if got, want := p.Annotations[domain+"/created"], p.Spec.Volumes[0].PersistentVolumeClaim.ClaimName; got != want {
 			t.Errorf("pod %s says that %q were created, want %q", p.Name, got, want)
 		}
 	}
-	world.wantClaims(t, ns, claims...)
-	for _, name := range []string{claims[0], claims[99], claims[199]} {
-		if got := world.describe(t.Context(), ns, name); got != defaults {
+	g.wantClaims(t, ns, claims...)
+	for _, name := range []string{claims[0], claims[n/2], claims[n-1]} {
+		if got := g.describe(t.Context(), ns, name); got != defaults {
 			t.Errorf("claim %s: %s", name, got)
 		}
 	}

@@ -41,14 +41,7 @@ func TestHintsOnTheOwnerOnly(t *testing.T) {
 			}
 			// The owner is read once, and not for a pod whose claims exist.
 			read := "get " + strings.ToLower(kindOf(apiVersion)) + "es"
-			count := func() (n int) {
-				for _, call := range world.calls(t, ns) {
-					if call == read {
-						n++
-					}
-				}
-				return n
-			}
+			count := func() int { return times(world.calls(t, ns), read) }
 			if n := count(); n != 1 {
 				t.Errorf("%s: %d times, calls %q", read, n, world.calls(t, ns))
 			}

@@ -218,19 +218,24 @@ func wait(t *testing.T, what string, holds func(ctx context.Context) error) {
 	waitFor(t, patience, what, holds)
 }
 
-// waitFor is wait with a limit of its own.
+// waitFor is wait with a limit of its own. It fails with the last error that the
+// limit has not cut short: the context's says nothing about what was waited for.
 func waitFor(t *testing.T, limit time.Duration, what string, holds func(ctx context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), limit)
 	defer cancel()
+	var last error
 	for {
 		err := holds(ctx)
 		if err == nil {
 			return
 		}
+		if last == nil || ctx.Err() == nil {
+			last = err
+		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("waiting until %s: %v", what, err)
+			t.Fatalf("waiting until %s: %v", what, last)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}

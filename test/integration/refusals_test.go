@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -114,7 +115,7 @@ func TestAResourceQuotaRefuses(t *testing.T) {
 func TestAQuotaThatRefusesOneClaimOfTwo(t *testing.T) {
 	t.Parallel()
 	ns := world.namespace(t)
-	world.quota(t, ns, map[string]string{"persistentvolumeclaims": "1"})
+	quota := world.quota(t, ns, map[string]string{"persistentvolumeclaims": "1"})
 	author := world.author(t)
 	s := status(t, author.Create(t.Context(), pod(ns, "sb1", "data", "home")))
 	kept := world.claims(t, ns)
@@ -126,6 +127,23 @@ func TestAQuotaThatRefusesOneClaimOfTwo(t *testing.T) {
 		"requested: persistentvolumeclaims=1, used: persistentvolumeclaims=1, limited: persistentvolumeclaims=1", refused))
 	if warned, want := author.warned(), []string{fmt.Sprintf("claim %q was created all the same and is kept", kept[0])}; !slices.Equal(warned, want) {
 		t.Errorf("warned %q, want %q", warned, want)
+	}
+	// As a person sees it: what is there now counts against the quota of two.
+	more := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"hard":{"persistentvolumeclaims":"2"}}}`))
+	if err := world.admin.Patch(t.Context(), quota, more); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, "the quota is of two", func(ctx context.Context) error {
+		return world.admin.Create(ctx, claim(ns, "probe", "1Gi"), client.DryRunAll)
+	})
+	output, isRefused := world.kubectl(t, ns, world.manifest(t, pod(ns, "sb2", "more", "less")), "create", "-f", "-")
+	now := slices.DeleteFunc(world.claims(t, ns), func(name string) bool { return name == kept[0] })
+	if len(now) != 1 {
+		t.Fatalf("the claims are %q", now)
+	}
+	if warning := fmt.Sprintf("Warning: claim %q was created all the same and is kept\n", now[0]); !isRefused ||
+		strings.Count(output, warning) != 1 || !strings.Contains(output, "(Forbidden)") || !strings.Contains(output, "exceeded quota: storage") {
+		t.Errorf("kubectl says %s\nwant in it %s", output, warning)
 	}
 }
 

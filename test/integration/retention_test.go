@@ -224,6 +224,16 @@ func TestAClaimWithoutAnEligibleOwnerIsKept(t *testing.T) {
 		c := world.claim(t, ns, test.name)
 		world.wantKept(t, c)
 		kept = append(kept, c)
+
+		shown := hinted(test.own(pod(ns, test.name+"-shown", test.name+"-shown")), deleteOnTermination, "true")
+		var said string
+		for _, w := range test.warned {
+			said += "Warning: " + strings.Replace(w, `claim "`+test.name+`"`, `claim "`+test.name+`-shown"`, 1) + "\n"
+		}
+		said += "pod/" + shown.Name + " created\n"
+		if output, refused := world.kubectl(t, ns, world.manifest(t, shown), "create", "-f", "-"); refused || output != said {
+			t.Errorf("%s: kubectl says %q, want %q", test.name, output, said)
+		}
 	}
 	// Everything goes but these claims: the pods, and both controllers with the
 	// one claim that goes with its own.

@@ -31,35 +31,57 @@ type auditEvent struct {
 		Namespace string `json:"namespace"`
 		Name      string `json:"name"`
 	} `json:"objectRef"`
+	Annotations map[string]string `json:"annotations"`
 }
 
-// calls are the webhook's calls in a namespace so far, dry runs left out, each
-// as its verb and resource.
-func (g *ground) calls(t *testing.T, ns string) []string {
+// events are the requests in the audit log whose line holds a text, such as a
+// namespace's name. The API server writes each before it answers.
+func (g *ground) events(t *testing.T, text string) []auditEvent {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(g.cp.Dir, "audit.log"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var calls []string
+	var events []auditEvent
 	lines := bufio.NewScanner(bytes.NewReader(content))
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		if !bytes.Contains(lines.Bytes(), []byte(ns)) {
+		if !bytes.Contains(lines.Bytes(), []byte(text)) {
 			continue
 		}
 		var event auditEvent
 		if err := json.Unmarshal(lines.Bytes(), &event); err != nil {
 			continue // the last line may be half written, and is another's then
 		}
-		if event.User.Username == account && event.ObjectRef.Namespace == ns && !strings.Contains(event.RequestURI, "dryRun=") {
-			calls = append(calls, event.Verb+" "+event.ObjectRef.Resource)
-		}
+		events = append(events, event)
 	}
 	if err := lines.Err(); err != nil {
 		t.Fatal(err)
 	}
+	return events
+}
+
+// calls are the webhook's calls in a namespace so far, dry runs left out, each
+// as its verb and resource.
+func (g *ground) calls(t *testing.T, ns string) []string {
+	t.Helper()
+	var calls []string
+	for _, event := range g.events(t, ns) {
+		if event.User.Username == account && event.ObjectRef.Namespace == ns && !strings.Contains(event.RequestURI, "dryRun=") {
+			calls = append(calls, event.Verb+" "+event.ObjectRef.Resource)
+		}
+	}
 	return calls
+}
+
+// times is how often a call is among calls.
+func times(calls []string, call string) (n int) {
+	for _, c := range calls {
+		if c == call {
+			n++
+		}
+	}
+	return n
 }
 
 // metrics are the samples that the webhook shows, by name with labels.

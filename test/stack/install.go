@@ -45,7 +45,7 @@ type Installation struct {
 // with a fresh certificate and a free port. Applying is all that it does on the
 // cluster, besides asking for a token of the ServiceAccount.
 func (cp *ControlPlane) Install(ctx context.Context, root string) (*Installation, error) {
-	address, err := freeAddress()
+	address, err := FreeAddress()
 	if err != nil {
 		return nil, err
 	}
@@ -124,10 +124,10 @@ func (in *Installation) writeKubeconfig(ctx context.Context) error {
 	return nil
 }
 
-// freeAddress finds an address that nobody listens on, below the range that the
-// kernel takes ports of outgoing connections from: those come and go between
-// our look and the listener's.
-func freeAddress() (string, error) {
+// FreeAddress finds an address on this machine that nobody listens on, below
+// the range that the kernel takes ports of outgoing connections from: those come
+// and go between our look and the listener's.
+func FreeAddress() (string, error) {
 	const lowest, highest, attempts = 20000, 32000, 200
 	for range attempts {
 		port := lowest + rand.IntN(highest-lowest)

@@ -32,7 +32,7 @@ func (in *Installation) Start(ctx context.Context, flags ...string) (*Process, e
 		}
 		in.Binary = binary
 	}
-	metrics, err := freeAddress()
+	metrics, err := FreeAddress()
 	if err != nil {
 		return nil, err
 	}
@@ -123,14 +123,19 @@ func (in *Installation) WaitAnswers(ctx context.Context, namespace string) error
 }
 
 // poll calls try until it succeeds. It gives up when the limit has passed, ctx
-// or over has ended, with try's last error.
+// or over has ended, with the last error of a try that had its time: one that
+// the end of ctx has cut short says nothing about what was waited for.
 func poll(ctx context.Context, limit time.Duration, over <-chan struct{}, try func() error, what string) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	var last error
 	for {
-		last := try()
-		if last == nil {
+		err := try()
+		if err == nil {
 			return nil
+		}
+		if last == nil || ctx.Err() == nil {
+			last = err
 		}
 		select {
 		case <-over:
