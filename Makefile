@@ -32,6 +32,14 @@ up: cluster-binaries build bin/try ## the same control plane, left running, kube
 down: bin/try ## ends what `make up` left running; 4 s
 	@bin/try down
 
+.PHONY: cluster-up
+cluster-up: node-binaries bin/try ## a whole cluster of one node, left running, kubeconfig at .run/kubeconfig; as root; 10 s
+	@bin/try --node up
+
+.PHONY: cluster-down
+cluster-down: bin/try ## ends what `make cluster-up` left running
+	@bin/try down
+
 .PHONY: build
 build: ## bin/webhook; 1 minute the first time
 	@mkdir -p bin
@@ -42,7 +50,7 @@ build: ## bin/webhook; 1 minute the first time
 test: race-detector cluster-binaries build ## everything that can be proved without a node; 10 minutes
 	go test -count=1 -timeout 10m ./cmd/... ./config/...
 	CGO_ENABLED=1 go test -race -timeout 10m ./pkg/...
-	cd test/cluster && go test -count=1 -timeout 10m ./...
+	cd test/cluster && go test -count=1 -timeout 10m . ./internal/... # without ./node, which needs one
 	cd test/certmanager && go test -count=1 ./...
 	go test -count=1 -p 1 -timeout 20m ./test/...
 
@@ -68,6 +76,14 @@ cluster-binaries: ## etcd, kube-apiserver, kube-controller-manager, kubectl into
 	@mkdir -p bin
 	@cd test/cluster && go build -o ../../bin/cluster .
 	@dir=$$(bin/cluster build); ln -sfn "$$dir/kubectl" bin/kubectl
+
+.PHONY: node-binaries
+node-binaries: cluster-binaries ## kubelet, kube-proxy, kube-scheduler and a provisioner too; 4 minutes the first time
+	@bin/cluster build --node >/dev/null
+
+.PHONY: node-test
+node-test: node-binaries ## the cluster of one node itself; as root; 1 minute
+	cd test/cluster && go test -count=1 -timeout 20m ./node
 
 # Built anew each time: only go knows whether it is up to date.
 .PHONY: bin/try

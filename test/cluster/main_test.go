@@ -175,9 +175,34 @@ func TestStrangersMayNotRead(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
-	for _, args := range [][]string{nil, {"walk"}, {"run"}} {
+	for _, args := range [][]string{
+		nil, {"walk"}, {"run"}, {"run", "--node"}, {"build", "more"}, {"exec", "--dir", "x"}, {"exec", "ls"}, {"load"}, {"pack", "--reference", "x"}, {"pack", "/a=b"},
+	} {
 		err := run(t.Context(), args, strings.NewReader(""), io.Discard, io.Discard)
 		if err == nil || !strings.Contains(err.Error(), "usage:") {
+			t.Errorf("%q: got %v", args, err)
+		}
+	}
+}
+
+func TestPackWritesAnArchive(t *testing.T) {
+	var archive bytes.Buffer
+	err := run(t.Context(), []string{"pack", "--reference=example.test/a:1", "/bin/cluster=go.mod"}, nil, &archive, io.Discard)
+	if err != nil || !bytes.Contains(archive.Bytes(), goMod) {
+		t.Errorf("%v, %d bytes", err, archive.Len())
+	}
+	for _, pair := range []string{"go.mod", "/=go.mod", "/a=", "/a=there-is-none"} {
+		err := run(t.Context(), []string{"pack", "--reference=example.test/a:1", pair}, nil, io.Discard, io.Discard)
+		if err == nil || !strings.Contains(err.Error(), strconv.Quote(pair)) {
+			t.Errorf("%q: got %v", pair, err)
+		}
+	}
+}
+
+func TestAStrangerHasNoNode(t *testing.T) {
+	for _, args := range [][]string{{"exec", "--dir", t.TempDir(), "true"}, {"load", "--dir", t.TempDir()}} {
+		err := run(t.Context(), args, strings.NewReader(""), io.Discard, io.Discard)
+		if err == nil || !strings.Contains(err.Error(), "no cluster with a node runs in") {
 			t.Errorf("%q: got %v", args, err)
 		}
 	}

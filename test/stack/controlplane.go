@@ -15,23 +15,35 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// ControlPlane is a running Kubernetes control plane without nodes.
+// ControlPlane is a running Kubernetes control plane, with one node or none.
 type ControlPlane struct {
 	Dir        string       // its state, logs (logs/) and audit log (audit.log)
 	Kubeconfig string       // an administrator's
-	BinDir     string       // etcd, kube-apiserver, kube-controller-manager, kubectl
+	BinDir     string       // cluster, etcd, kube-apiserver, kube-controller-manager, kubectl
 	Config     *rest.Config // an administrator's, without a client-side limit
 
 	process *Process
 	stdin   io.Closer
 }
 
-// StartControlPlane starts a control plane with its state in dir, which holds
-// none of an earlier one, and returns when it answers. Programs that are not
-// built yet are built first, which takes minutes; progress says what happens.
-// ctx bounds the start only: the control plane runs until Stop or until this
-// process has ended.
+// StartControlPlane starts a control plane without nodes, with its state in
+// dir, which holds none of an earlier one, and returns when it answers. Programs
+// that are not built yet are built first, which takes minutes; progress says
+// what happens. ctx bounds the start only: the control plane runs until Stop or
+// until this process has ended.
 func StartControlPlane(ctx context.Context, dir string, progress io.Writer) (*ControlPlane, error) {
+	return startCluster(ctx, dir, progress)
+}
+
+// StartNode starts a control plane with one node, on which pods run, as
+// StartControlPlane does, and returns when the node is ready. Where dir holds
+// the state of an earlier one it is continued, as a machine goes on after a
+// boot. It needs root, and installs the Debian packages that it lacks.
+func StartNode(ctx context.Context, dir string, progress io.Writer) (*ControlPlane, error) {
+	return startCluster(ctx, dir, progress, "--node")
+}
+
+func startCluster(ctx context.Context, dir string, progress io.Writer, flags ...string) (*ControlPlane, error) {
 	root, err := Root()
 	if err != nil {
 		return nil, err
@@ -49,7 +61,7 @@ func StartControlPlane(ctx context.Context, dir string, progress io.Writer) (*Co
 		return nil, err
 	}
 	cp := &ControlPlane{Dir: dir, Kubeconfig: filepath.Join(dir, "kubeconfig"), BinDir: filepath.Join(dir, "bin")}
-	if err := cp.run(ctx, program, progress); err != nil {
+	if err := cp.run(ctx, program, progress, flags); err != nil {
 		return nil, err
 	}
 	cp.Config, err = clientcmd.BuildConfigFromFlags("", cp.Kubeconfig)
@@ -61,8 +73,8 @@ func StartControlPlane(ctx context.Context, dir string, progress io.Writer) (*Co
 }
 
 // run starts the cluster program and waits until it says that it is ready.
-func (cp *ControlPlane) run(ctx context.Context, program string, progress io.Writer) error {
-	cmd := exec.Command(program, "run", "--until-stdin-closes", "--dir", cp.Dir)
+func (cp *ControlPlane) run(ctx context.Context, program string, progress io.Writer, flags []string) error {
+	cmd := exec.Command(program, append([]string{"run", "--until-stdin-closes", "--dir", cp.Dir}, flags...)...)
 	// Its standard input ends when Stop closes it, or when we die: it then ends
 	// in order, where a kill would not let it.
 	input, stdin, err := os.Pipe()

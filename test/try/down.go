@@ -75,6 +75,12 @@ func (s session) holds(pid int) bool {
 	return err == nil && bytes.HasSuffix(line, []byte("\x00"+s.dir+"\x00"+holdCommand+"\x00"))
 }
 
+// holdsNode tells whether a process that holds a session holds one with a node.
+func (s session) holdsNode(pid int) bool {
+	line, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
+	return err == nil && bytes.Contains(line, []byte("\x00"+nodeFlag+"true\x00"))
+}
+
 // awaitLock waits for the lock at most for the limit.
 func (s session) awaitLock(ctx context.Context, l *lock, limit time.Duration) (taken bool, err error) {
 	for deadline := time.Now().Add(limit); ; {

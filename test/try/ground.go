@@ -22,11 +22,23 @@ const (
 var groundManifest string
 
 // ground is a control plane with the webhook installed and answering, and an
-// enabled namespace.
+// enabled namespace; or a whole cluster with nothing installed.
 type ground struct {
 	controlPlane *stack.ControlPlane
-	webhook      *stack.Process
-	version      string // of Kubernetes
+	webhook      *stack.Process // nil where none is installed
+	version      string         // of Kubernetes
+}
+
+// prepareNode sets a whole cluster up with its state in dir.
+func prepareNode(ctx context.Context, dir string, progress io.Writer) (*ground, error) {
+	begin := time.Now()
+	fmt.Fprintln(progress, "starting a Kubernetes cluster of one node")
+	controlPlane, err := stack.StartNode(ctx, dir, progress)
+	if err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(progress, "the node is ready after %.0f s in all\n", time.Since(begin).Seconds())
+	return &ground{controlPlane: controlPlane}, nil
 }
 
 // prepare sets the ground up with its state in dir. Whatever it has started is

@@ -12,6 +12,7 @@ import (
 // How `up` and the process that it leaves in the background talk.
 const (
 	holdCommand = "hold"
+	nodeFlag    = "--node="
 	readyLine   = "ready"
 	lockFD      = 3 // the lock, taken by up and inherited
 	progressFD  = 4 // where up reads what happens
@@ -38,7 +39,11 @@ func (s session) hold(ctx context.Context, lockFile, progress *os.File) (err err
 			fmt.Fprintln(ignoringErrors{progress}, err) // main logs it
 		}
 	}()
-	g, err := prepare(ctx, s.groundDir(), told)
+	set := prepare
+	if s.node {
+		set = prepareNode
+	}
+	g, err := set(ctx, s.groundDir(), told)
 	if err != nil {
 		return err // the folder stays for whoever wants to know why
 	}
@@ -48,11 +53,15 @@ func (s session) hold(ctx context.Context, lockFile, progress *os.File) (err err
 	fmt.Fprintln(told, readyLine)
 	progress.Close()
 
+	var webhookDone <-chan struct{} // for ever, where there is none
+	if g.webhook != nil {
+		webhookDone = g.webhook.Done()
+	}
 	select {
 	case <-ctx.Done():
 	case <-g.controlPlane.Done():
 		err = g.controlPlane.Err()
-	case <-g.webhook.Done():
+	case <-webhookDone:
 		err = g.webhook.Err()
 	}
 	err = errors.Join(err, os.Remove(s.kubeconfig()), g.stop())

@@ -1,9 +1,10 @@
 // Command try shows ensure-volumes at work on a real Kubernetes control plane
 // on this machine, with nothing but Go.
 //
-//	try demo    seven stories, told and checked; leaves nothing running
-//	try up      a control plane with the webhook, left running
-//	try down    ends what `try up` has left running
+//	try demo         seven stories, told and checked; leaves nothing running
+//	try up           a control plane with the webhook, left running
+//	try --node up    a whole cluster of one node without the webhook, left running; needs root
+//	try down         ends what is left running, of either kind
 //
 // State goes into the folder .run of the repository, or the one that --state
 // names.
@@ -43,6 +44,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("try", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	state := flags.String("state", filepath.Join(root, ".run"), "`folder` for everything that is written")
+	node := flags.Bool("node", false, "with a node, on which pods run")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -53,7 +55,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("creating the state folder: %w", err)
 	}
-	session := session{dir: dir, stdout: stdout, stderr: stderr}
+	session := session{dir: dir, node: *node, stdout: stdout, stderr: stderr}
 	switch flags.Arg(0) {
 	case "demo":
 		return demo(ctx, dir, stdout, stderr)
@@ -64,5 +66,5 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	case holdCommand:
 		return session.hold(ctx, os.NewFile(lockFD, "lock"), os.NewFile(progressFD, "progress"))
 	}
-	return errors.New("usage: try [--state FOLDER] demo | up | down")
+	return errors.New("usage: try [--state FOLDER] demo | [--node] up | down")
 }

@@ -139,6 +139,9 @@ func TestUpAndDown(t *testing.T) {
 	if output, code := try(t, t.Context(), dir, "up"); code != 0 || !strings.Contains(output, "Up already, held by process "+holder[1]) {
 		t.Errorf("up again: exit code %d: %s", code, output)
 	}
+	if output, code := try(t, t.Context(), dir, "--node", "up"); code != 1 || !strings.Contains(output, "process "+holder[1]+" holds the control plane with the webhook; end it first: make down") {
+		t.Errorf("up with a node: exit code %d: %s", code, output)
+	}
 	if output, code := try(t, t.Context(), dir, "down"); code != 0 || output != "Down.\n" {
 		t.Errorf("down: exit code %d: %s", code, output)
 	}

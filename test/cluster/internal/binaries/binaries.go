@@ -1,5 +1,5 @@
-// Package binaries builds the programs of a Kubernetes control plane into a
-// cache folder, once, and says where they are.
+// Package binaries builds the programs of a Kubernetes cluster into a cache
+// folder, once, and says where they are.
 package binaries
 
 import (
@@ -22,23 +22,46 @@ const (
 	APIServer         = "kube-apiserver"
 	ControllerManager = "kube-controller-manager"
 	Kubectl           = "kubectl"
+	Kubelet           = "kubelet"
+	Proxy             = "kube-proxy"
+	Scheduler         = "kube-scheduler"
 )
 
 // Tool is one program: its file name and the Go package it is built from.
 type Tool struct {
 	Name    string
 	Package string
+	// Source is the one file of a package of ours, which the module that is
+	// built does not hold otherwise; Package is then ./ and its folder.
+	Source []byte
 }
 
 // ControlPlane lists the programs of a control plane, the largest first.
 func ControlPlane() []Tool {
 	return []Tool{
-		{APIServer, "k8s.io/kubernetes/cmd/kube-apiserver"},
-		{ControllerManager, "k8s.io/kubernetes/cmd/kube-controller-manager"},
-		{Kubectl, "k8s.io/kubernetes/cmd/kubectl"},
-		{Etcd, "go.etcd.io/etcd/server/v3"},
+		{Name: APIServer, Package: "k8s.io/kubernetes/cmd/kube-apiserver"},
+		{Name: ControllerManager, Package: "k8s.io/kubernetes/cmd/kube-controller-manager"},
+		{Name: Kubectl, Package: "k8s.io/kubernetes/cmd/kubectl"},
+		{Name: Etcd, Package: "go.etcd.io/etcd/server/v3"},
 	}
 }
+
+// Node lists the programs that a node needs beside a control plane. The source
+// is that of the provisioner.
+func Node(hostFolders []byte) []Tool {
+	sum := sha256.Sum256(hostFolders)
+	return []Tool{
+		{Name: Kubelet, Package: "k8s.io/kubernetes/cmd/kubelet"},
+		{Name: Proxy, Package: "k8s.io/kubernetes/cmd/kube-proxy"},
+		{Name: Scheduler, Package: "k8s.io/kubernetes/cmd/kube-scheduler"},
+		// Named by its content: another source is another program, and the
+		// others need not be built again for it.
+		{Name: HostFolders + "-" + hex.EncodeToString(sum[:])[:8], Package: "./" + HostFolders, Source: hostFolders},
+	}
+}
+
+// HostFolders is how the name of the provisioner begins.
+const HostFolders = "host-folders"
 
 // Builder says what to build and where to keep it. Several builders, of one
 // process or of many, may work on one cache at once: the second waits for the

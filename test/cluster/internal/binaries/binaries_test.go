@@ -29,7 +29,7 @@ func TestVersionComesFromGoMod(t *testing.T) {
 func small(t *testing.T, out *bytes.Buffer) Builder {
 	t.Helper()
 	return Builder{
-		Tools: []Tool{{"addr2line", "cmd/addr2line"}},
+		Tools: []Tool{{Name: "addr2line", Package: "cmd/addr2line"}},
 		GoMod: []byte("module small\n\ngo 1.26\n"),
 		Cache: t.TempDir(),
 		Tick:  10 * time.Millisecond,
@@ -91,7 +91,7 @@ func TestBuiltProgramsAreKept(t *testing.T) {
 func TestAFailedBuildSaysWhyAndLeavesNothing(t *testing.T) {
 	var out bytes.Buffer
 	builder := small(t, &out)
-	builder.Tools = []Tool{{"nothing", "cmd/there-is-no-such-program"}}
+	builder.Tools = []Tool{{Name: "nothing", Package: "cmd/there-is-no-such-program"}}
 	_, err := builder.Ensure(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "building nothing") || !strings.Contains(err.Error(), "there-is-no-such-program") {
 		t.Errorf("got %v", err)
@@ -110,7 +110,7 @@ func TestAssetsComeFirst(t *testing.T) {
 	var out bytes.Buffer
 	builder := small(t, &out)
 	builder.Assets = t.TempDir()
-	builder.Tools = append(builder.Tools, Tool{"ready", "cmd/there-is-no-such-program"})
+	builder.Tools = append(builder.Tools, Tool{Name: "ready", Package: "cmd/there-is-no-such-program"})
 	ready := filepath.Join(builder.Assets, "ready")
 	if err := os.WriteFile(ready, []byte("#!/bin/sh\n"), 0o755); err != nil {
 		t.Fatal(err)

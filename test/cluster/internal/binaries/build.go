@@ -45,6 +45,15 @@ func (b Builder) build(ctx context.Context, dir string, tools []Tool) error {
 		}
 	}
 	for i, tool := range tools {
+		if tool.Source != nil {
+			folder := filepath.Join(module, tool.Package)
+			if err := os.MkdirAll(folder, 0o755); err != nil {
+				return fmt.Errorf("creating the build folder: %w", err)
+			}
+			if err := os.WriteFile(filepath.Join(folder, "main.go"), tool.Source, 0o644); err != nil {
+				return fmt.Errorf("writing the package to build: %w", err)
+			}
+		}
 		label := fmt.Sprintf("building %s (%d of %d)", tool.Name, i+1, len(tools))
 		if err := b.buildOne(ctx, module, dir, tool, label); err != nil {
 			return err

@@ -17,7 +17,7 @@ import (
 // the parent dies in whatever way.
 type Child struct {
 	Name string
-	Log  string // the file that holds its output
+	Log  string // the file that holds its output, if there is one
 	PID  int
 
 	done chan struct{}
@@ -30,18 +30,31 @@ func Start(program, log string, args ...string) (*Child, error) {
 	if err != nil {
 		return nil, fmt.Errorf("creating the log: %w", err)
 	}
+	defer file.Close() // the program has its own hold on it
 	cmd := exec.Command(program, args...)
 	cmd.Stdout, cmd.Stderr = file, file
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	c, err := Begin(cmd)
+	if err != nil {
+		return nil, err
+	}
+	c.Log = log
+	return c, nil
+}
 
-	c := &Child{Name: filepath.Base(program), Log: log, done: make(chan struct{})}
+// Begin starts a command whose output goes where the caller has decided.
+func Begin(cmd *exec.Cmd) (*Child, error) {
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Setpgid, cmd.SysProcAttr.Pdeathsig = true, syscall.SIGKILL
+
+	c := &Child{Name: filepath.Base(cmd.Path), done: make(chan struct{})}
 	started := make(chan error)
 	go func() {
 		// The kernel sends the parent-death signal when the thread that started
 		// the child ends, so this one stays until the child is gone.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		defer file.Close()
 		err := cmd.Start()
 		if err == nil {
 			c.PID = cmd.Process.Pid
@@ -67,6 +80,9 @@ func (c *Child) Err() error {
 	how := "exit status 0"
 	if c.err != nil {
 		how = c.err.Error()
+	}
+	if c.Log == "" {
+		return fmt.Errorf("%s ended by itself: %s", c.Name, how)
 	}
 	return fmt.Errorf("%s ended by itself: %s; the last lines of %s:\n%s", c.Name, how, c.Log, Tail(c.Log, 15))
 }

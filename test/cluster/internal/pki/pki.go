@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -46,6 +47,22 @@ func NewAuthority(name string) (*Authority, error) {
 	}
 	return &Authority{CertPEM: encode("CERTIFICATE", cert.Raw), cert: cert, key: key}, nil
 }
+
+// LoadAuthority returns the authority of the certificate and the key, both PEM.
+func LoadAuthority(certPEM, keyPEM []byte) (*Authority, error) {
+	pair, err := tls.X509KeyPair(certPEM, keyPEM)
+	if err != nil {
+		return nil, fmt.Errorf("loading an authority: %w", err)
+	}
+	key, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("loading an authority: its key is a %T, not one of ours", pair.PrivateKey)
+	}
+	return &Authority{CertPEM: certPEM, cert: pair.Leaf, key: key}, nil
+}
+
+// KeyPEM returns the authority's private key, for LoadAuthority.
+func (a *Authority) KeyPEM() ([]byte, error) { return encodeKey(a.key) }
 
 // Serving makes a certificate for a server reached under the names and addresses.
 func (a *Authority) Serving(name string, dns []string, addresses []net.IP) (Pair, error) {

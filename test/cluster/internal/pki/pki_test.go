@@ -47,3 +47,30 @@ func leaf(t *testing.T, pair Pair) *x509.Certificate {
 	}
 	return loaded.Leaf
 }
+
+func TestAnAuthorityIsKept(t *testing.T) {
+	authority, err := NewAuthority("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := authority.KeyPEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, err := LoadAuthority(authority.CertPEM, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := kept.Client("alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(authority.CertPEM)
+	if _, err := leaf(t, client).Verify(x509.VerifyOptions{Roots: roots, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
+		t.Error(err)
+	}
+	if _, err := LoadAuthority(authority.CertPEM, client.KeyPEM); err == nil {
+		t.Error("another's key is taken")
+	}
+}

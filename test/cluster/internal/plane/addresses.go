@@ -5,10 +5,29 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"strconv"
 )
 
-// addresses are where the programs listen, all on 127.0.0.1.
+// Network is where a control plane is reached and what it hands out. The zero
+// value is free ports of 127.0.0.1, of use to this machine only.
+type Network struct {
+	// Address is where nodes and pods reach the API server. The programs then
+	// have the ports that they have everywhere: the network namespace is theirs.
+	Address netip.Addr
+	// Services are the addresses for ClusterIPs.
+	Services netip.Prefix
+}
+
+// services are the addresses for ClusterIPs; the first is the API server's.
+func (n Network) services() netip.Prefix {
+	if n.Services.IsValid() {
+		return n.Services.Masked()
+	}
+	return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 43, 0, 0}), 24)
+}
+
+// addresses are where the programs listen, on 127.0.0.1 but for the API server.
 type addresses struct {
 	etcd        string // clients of etcd
 	etcdPeer    string
@@ -16,7 +35,15 @@ type addresses struct {
 	controllers string
 }
 
-func pickAddresses() (addresses, error) {
+func (n Network) pick() (addresses, error) {
+	if n.Address.IsValid() {
+		return addresses{
+			etcd:        "127.0.0.1:2379",
+			etcdPeer:    "127.0.0.1:2380",
+			api:         netip.AddrPortFrom(n.Address, 6443).String(),
+			controllers: "127.0.0.1:10257",
+		}, nil
+	}
 	free, err := freeAddresses(4)
 	if err != nil {
 		return addresses{}, err

@@ -1,11 +1,6 @@
 package plane
 
-// serviceRange holds the ClusterIPs; its first address is the API server's.
-const (
-	serviceRange = "10.43.0.0/24"
-	serviceFirst = "10.43.0.1"
-	issuer       = "https://kubernetes.default.svc"
-)
+const issuer = "https://kubernetes.default.svc"
 
 func (p Plane) etcdArgs(at addresses) []string {
 	return []string{
@@ -20,10 +15,8 @@ func (p Plane) etcdArgs(at addresses) []string {
 }
 
 func (p Plane) apiServerArgs(at addresses) []string {
-	return []string{
+	args := []string{
 		"--etcd-servers=http://" + at.etcd,
-		"--bind-address=127.0.0.1",
-		"--advertise-address=127.0.0.1", // or a machine without a network has none to offer
 		"--secure-port=" + port(at.api),
 		"--tls-cert-file=" + p.path("pki", "serving.crt"),
 		"--tls-private-key-file=" + p.path("pki", "serving.key"),
@@ -32,13 +25,29 @@ func (p Plane) apiServerArgs(at addresses) []string {
 		"--service-account-issuer=" + issuer,
 		"--service-account-key-file=" + p.path("pki", "service-accounts.key"),
 		"--service-account-signing-key-file=" + p.path("pki", "service-accounts.key"),
-		"--service-cluster-ip-range=" + serviceRange,
-		// An endpoint on 127.0.0.1 would be refused, and nobody here could use it.
-		"--endpoint-reconciler-type=none",
+		"--service-cluster-ip-range=" + p.Network.services().String(),
 		"--audit-policy-file=" + p.path("audit-policy.yaml"),
 		"--audit-log-path=" + p.path("audit.log"),
 		"--profiling=false",
 	}
+	if !p.Network.Address.IsValid() {
+		return append(args,
+			"--bind-address=127.0.0.1",
+			"--advertise-address=127.0.0.1", // or a machine without a network has none to offer
+			// An endpoint on 127.0.0.1 would be refused, and nobody here could use it.
+			"--endpoint-reconciler-type=none",
+		)
+	}
+	return append(args,
+		"--bind-address=0.0.0.0",
+		// What pods reach behind the ClusterIP of the Service kubernetes.
+		"--advertise-address="+p.Network.Address.String(),
+		"--allow-privileged=true",
+		"--kubelet-certificate-authority="+p.path("ca.crt"),
+		"--kubelet-client-certificate="+p.path("pki", "kubelet-client.crt"),
+		"--kubelet-client-key="+p.path("pki", "kubelet-client.key"),
+		"--kubelet-preferred-address-types=InternalIP",
+	)
 }
 
 func (p Plane) controllerManagerArgs(at addresses) []string {
@@ -55,6 +64,7 @@ func (p Plane) controllerManagerArgs(at addresses) []string {
 		"--use-service-account-credentials=true",
 		"--leader-elect=false",
 		"--resource-quota-sync-period=5s",
+		"--flex-volume-plugin-dir=" + p.path("volume-plugins"), // it would make one in /usr
 		"--kube-api-qps=200",
 		"--kube-api-burst=400",
 		"--profiling=false",

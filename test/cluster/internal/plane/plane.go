@@ -1,7 +1,7 @@
 // Package plane runs a Kubernetes control plane (etcd, kube-apiserver,
-// kube-controller-manager) on free ports of 127.0.0.1, with its own
-// certificates, all its state in one folder, and no node: pods are admitted
-// and stored but never run.
+// kube-controller-manager) with its own certificates and all its state in one
+// folder. By itself it listens on free ports of 127.0.0.1 and has no node: pods
+// are admitted and stored but never run. Package node runs it with one.
 package plane
 
 import (
@@ -15,6 +15,7 @@ import (
 
 	"github.com/ensure-volumes/ensure-volumes/test/cluster/internal/binaries"
 	"github.com/ensure-volumes/ensure-volumes/test/cluster/internal/child"
+	"github.com/ensure-volumes/ensure-volumes/test/cluster/internal/pki"
 )
 
 // startLimit bounds how long a component may take to become healthy.
@@ -22,10 +23,26 @@ const startLimit = 2 * time.Minute
 
 // Plane is a control plane to run.
 type Plane struct {
-	Dir      string       // where its state goes; it holds none of an earlier run
-	Binaries string       // the folder of the programs
-	Progress io.Writer    // what is happening, for people
-	Ready    func() error // called once, when everything answers
+	Dir      string          // where its state goes; it holds none of an earlier run, unless that is continued
+	Continue bool            // whether the state of an earlier run is taken up
+	Network  Network         // where it is reached
+	Binaries string          // the folder of the programs
+	Tools    []binaries.Tool // the programs in it that Dir gets links to
+	Progress io.Writer       // what is happening, for people
+	Ready    func() error    // called once, when everything answers
+	// Beside, where it is not nil, returns what runs beside the control plane,
+	// with certificates of its authority. It is called before anything starts.
+	Beside func(authority *pki.Authority) ([]Program, error)
+}
+
+// Program is one that runs in order: started when what is before it is well,
+// stopped before what is before it.
+type Program struct {
+	Path    string
+	Args    []string
+	Healthy []string                        // URLs that answer 200 once it is well
+	Then    func(ctx context.Context) error // what is done once it is, or nil
+	Grace   time.Duration                   // between SIGTERM and SIGKILL
 }
 
 // Run starts the control plane and returns when ctx has ended (nil) or when
@@ -37,7 +54,7 @@ func (p Plane) Run(ctx context.Context) error {
 		return fmt.Errorf("resolving %s: %w", p.Dir, err)
 	}
 	p.Dir = dir
-	if _, err := os.Stat(p.path("etcd")); err == nil {
+	if _, err := os.Stat(p.path("etcd")); err == nil && !p.Continue {
 		return fmt.Errorf("%s holds the state of an earlier run; remove it or name another folder", p.Dir)
 	}
 	for _, folder := range []string{"pki", "logs", "bin"} {
@@ -48,18 +65,30 @@ func (p Plane) Run(ctx context.Context) error {
 	if err := p.linkPrograms(); err != nil {
 		return err
 	}
-	addresses, err := pickAddresses()
+	addresses, err := p.Network.pick()
 	if err != nil {
 		return err
 	}
-	credentials, err := p.writePKI(addresses)
+	authority, err := p.authority()
+	if err != nil {
+		return err
+	}
+	credentials, err := p.writePKI(addresses, authority)
 	if err != nil {
 		return err
 	}
 	if err := p.writeAuditPolicy(); err != nil {
 		return err
 	}
-	return p.supervise(ctx, addresses, newProbe(credentials))
+	programs := p.programs(addresses)
+	if p.Beside != nil {
+		beside, err := p.Beside(authority)
+		if err != nil {
+			return err
+		}
+		programs = append(programs, beside...)
+	}
+	return p.supervise(ctx, programs, newProbe(credentials))
 }
 
 func (p Plane) path(parts ...string) string {
@@ -69,7 +98,7 @@ func (p Plane) path(parts ...string) string {
 // linkPrograms gives the state folder a bin, so that whoever is given the
 // folder also has the kubectl that fits.
 func (p Plane) linkPrograms() error {
-	for _, tool := range binaries.ControlPlane() {
+	for _, tool := range p.Tools {
 		link := p.path("bin", tool.Name)
 		if err := os.Remove(link); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("replacing the link to %s: %w", tool.Name, err)
@@ -81,42 +110,56 @@ func (p Plane) linkPrograms() error {
 	return nil
 }
 
+func (p Plane) programs(at addresses) []Program {
+	return []Program{{
+		Path:    p.path("bin", binaries.Etcd),
+		Args:    p.etcdArgs(at),
+		Healthy: []string{"http://" + at.etcd + "/health"},
+		Grace:   5 * time.Second,
+	}, {
+		Path:    p.path("bin", binaries.APIServer),
+		Args:    p.apiServerArgs(at),
+		Healthy: []string{"https://" + at.api + "/readyz"},
+		Grace:   3 * time.Second, // it would wait for those who watch
+	}, {
+		Path: p.path("bin", binaries.ControllerManager),
+		Args: p.controllerManagerArgs(at),
+		Healthy: []string{
+			"https://" + at.controllers + "/healthz",
+			"https://" + at.api + "/api/v1/namespaces/default/serviceaccounts/default",
+		},
+		Grace: 5 * time.Second,
+	}}
+}
+
 // supervise starts the programs one after the other, each when the one before
 // answers, and stops them in the opposite order.
-func (p Plane) supervise(ctx context.Context, at addresses, probe *probe) error {
+func (p Plane) supervise(ctx context.Context, programs []Program, probe *probe) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 
-	steps := []struct {
-		program string
-		args    []string
-		healthy []string // what must answer 200
-		grace   time.Duration
-	}{
-		{binaries.Etcd, p.etcdArgs(at), []string{"http://" + at.etcd + "/health"}, 5 * time.Second},
-		{binaries.APIServer, p.apiServerArgs(at), []string{"https://" + at.api + "/readyz"}, 3 * time.Second}, // it would wait for those who watch
-		{binaries.ControllerManager, p.controllerManagerArgs(at), []string{
-			"https://" + at.controllers + "/healthz",
-			"https://" + at.api + "/api/v1/namespaces/default/serviceaccounts/default",
-		}, 5 * time.Second},
-	}
-	for _, step := range steps {
-		start := time.Now()
-		c, err := child.Start(p.path("bin", step.program), p.path("logs", step.program+".log"), step.args...)
+	for _, program := range programs {
+		start, name := time.Now(), filepath.Base(program.Path)
+		c, err := child.Start(program.Path, p.path("logs", name+".log"), program.Args...)
 		if err != nil {
 			return err
 		}
-		defer c.Stop(step.grace)
+		defer c.Stop(program.Grace)
 		go func() {
 			<-c.Done()
 			fail(&died{c})
 		}()
-		for _, url := range step.healthy {
+		for _, url := range program.Healthy {
 			if err := probe.wait(ctx, url, startLimit); err != nil {
-				return ended(ctx, fmt.Errorf("waiting for %s: %w", step.program, err))
+				return ended(ctx, fmt.Errorf("waiting for %s: %w", name, err))
 			}
 		}
-		fmt.Fprintf(p.Progress, "%s answers after %.1f s\n", step.program, time.Since(start).Seconds())
+		if program.Then != nil {
+			if err := program.Then(ctx); err != nil {
+				return ended(ctx, fmt.Errorf("starting %s: %w", name, err))
+			}
+		}
+		fmt.Fprintf(p.Progress, "%s answers after %.1f s\n", name, time.Since(start).Seconds())
 	}
 	if err := p.Ready(); err != nil {
 		return err
