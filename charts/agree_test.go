@@ -99,13 +99,14 @@ func TestDefaultIsTheBaseButForItsCertificate(t *testing.T) {
 	if i < 0 {
 		t.Fatalf("the base's arguments %q name no folder of certificates", container.Args)
 	}
-	container.Args = slices.Replace(container.Args, i, i+1, "--certificates=builtin", "--namespace="+name)
+	container.Args = slices.Replace(container.Args, i, i+1,
+		"--certificates=builtin", "--ca-secret="+name+"/ensure-volumes-ca", "--ca-lifetime=8760h", "--leaf-lifetime=240h")
 
 	// It writes caBundle into the one configuration …
 	role := get[*rbacv1.ClusterRole](t, want, "ClusterRole/"+name)
 	role.Rules = append(role.Rules, rbacv1.PolicyRule{
 		APIGroups: []string{"admissionregistration.k8s.io"}, Resources: []string{"mutatingwebhookconfigurations"}, ResourceNames: []string{name},
-		Verbs: []string{"get", "list", "watch", "update", "patch"},
+		Verbs: []string{"get", "watch", "patch"},
 	})
 	// … and nothing else there; test/integration shows it on a real API server.
 	policy := get[*admissionv1.ValidatingAdmissionPolicy](t, got, "ValidatingAdmissionPolicy/"+name)
@@ -123,7 +124,7 @@ func TestDefaultIsTheBaseButForItsCertificate(t *testing.T) {
 	account := get[*corev1.ServiceAccount](t, want, "ServiceAccount/"+name)
 	own := get[*rbacv1.Role](t, got, "Role/"+name)
 	if want := []rbacv1.PolicyRule{
-		{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{"ensure-volumes-ca"}, Verbs: []string{"get", "list", "watch", "update", "patch"}},
+		{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{"ensure-volumes-ca"}, Verbs: []string{"get", "watch", "update"}},
 		{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"create"}},
 	}; own.Namespace != account.Namespace || !reflect.DeepEqual(own.Rules, want) {
 		t.Errorf("the Role in %q: %v", own.Namespace, own.Rules)
