@@ -214,20 +214,19 @@ func TestChartAuthorityIsHeld(t *testing.T) {
 	if err := g.admin.Create(t.Context(), secret(stack.Name, "other", corev1.SecretTypeOpaque), client.DryRunAll); err != nil {
 		t.Error(err)
 	}
-	// It reads, and watches, these two by name, and no others.
-	here := client.InNamespace(stack.Name)
-	for _, err := range []error{
-		webhook.List(t.Context(), &corev1.SecretList{}, here, client.MatchingFields{"metadata.name": "ensure-volumes-ca"}),
-		webhook.List(t.Context(), &admissionv1.MutatingWebhookConfigurationList{}, client.MatchingFields{"metadata.name": stack.Name}),
-	} {
-		if err != nil {
-			t.Error(err)
-		}
+	// It reads these two by name, and no others.
+	if err := webhook.Get(t.Context(), client.ObjectKeyFromObject(configuration), configuration.DeepCopy()); err != nil {
+		t.Error(err)
+	}
+	if err := webhook.Get(t.Context(), client.ObjectKey{Namespace: stack.Name, Name: "ensure-volumes-ca"}, &corev1.Secret{}); !apierrors.IsNotFound(err) {
+		t.Errorf("answered %v", err)
 	}
 	for _, err := range []error{
-		webhook.List(t.Context(), &corev1.SecretList{}, here),
+		webhook.Get(t.Context(), client.ObjectKey{Namespace: stack.Name, Name: "other"}, &corev1.Secret{}),
+		webhook.List(t.Context(), &corev1.SecretList{}, client.InNamespace(stack.Name)),
 		webhook.List(t.Context(), &admissionv1.MutatingWebhookConfigurationList{}),
-		webhook.List(t.Context(), &admissionv1.ValidatingWebhookConfigurationList{}, client.MatchingFields{"metadata.name": stack.Name}),
+		webhook.Get(t.Context(), client.ObjectKeyFromObject(configuration), &admissionv1.ValidatingWebhookConfiguration{}),
+		webhook.Delete(t.Context(), configuration.DeepCopy(), client.DryRunAll),
 	} {
 		if !apierrors.IsForbidden(err) {
 			t.Errorf("answered %v", err)
