@@ -167,7 +167,7 @@ func TestChartAuthorityIsHeld(t *testing.T) {
 	}
 	wait(t, "the policy holds", func(ctx context.Context) error {
 		if err := patch(ctx, `{"op":"replace","path":"/webhooks/0/failurePolicy","value":"Fail"}`); !apierrors.IsForbidden(err) {
-			return fmt.Errorf("answered %v", err)
+			return errors.New(fmt.Sprint("answered ", err))
 		}
 		return nil
 	})

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -50,8 +51,12 @@ func TestTenantExample(t *testing.T) {
 		{[]string{"storageClass", fast, "storage", "6Gi"}, "exceeded quota: volumes, requested: fast.storageclass.storage.k8s.io/requests.storage=6Gi"},
 	} {
 		wait(t, strings.Join(tt.hints, " ")+" is refused", func(ctx context.Context) error {
-			if err := ask(ctx, tt.hints...); err == nil || !strings.Contains(err.Error(), tt.says) {
-				return fmt.Errorf("answered %v, want %q", err, tt.says)
+			err := ask(ctx, tt.hints...)
+			if err == nil {
+				return errors.New("it was admitted")
+			}
+			if !strings.Contains(err.Error(), tt.says) {
+				return fmt.Errorf("want %q: %w", tt.says, err)
 			}
 			return nil
 		})
