@@ -11,6 +11,10 @@ export CGO_ENABLED := 0
 export GOFLAGS := -trimpath -buildvcs=false
 # The kubectl that was built with the control plane, for tests that render manifests.
 export KUBECTL := $(CURDIR)/bin/kubectl
+# The helm that test/helm pins, for tests that render the chart.
+export HELM := $(CURDIR)/bin/helm
+# What `make image` builds for.
+ARCH ?= $(shell go env GOARCH)
 
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
@@ -45,10 +49,21 @@ build: ## bin/webhook; 1 minute the first time
 	@mkdir -p bin
 	go build -o bin/webhook ./cmd/webhook
 
+.PHONY: image
+image: ## bin/ensure-volumes-image.tar, for this machine or ARCH=arm64, without a container engine; 10 s
+	@mkdir -p bin/linux-$(ARCH)
+	GOOS=linux GOARCH=$(ARCH) go build -ldflags "-s -w" -o bin/linux-$(ARCH)/webhook ./cmd/webhook
+	@go run ./build/image -arch $(ARCH) -name ensure-volumes:dev -max-mib 30 -o bin/ensure-volumes-image.tar
+
+.PHONY: helm
+helm: ## bin/helm, for the chart; 5 minutes the first time
+	@mkdir -p bin
+	@cd test/helm && go build -ldflags "-s -w" -o ../../bin/helm helm.sh/helm/v4/cmd/helm
+
 # -count=1 where a test runs another program: Go cannot see what that one reads.
 .PHONY: test
-test: race-detector cluster-binaries build ## everything that can be proved without a node; 10 minutes
-	go test -count=1 -timeout 10m ./cmd/... ./config/...
+test: race-detector cluster-binaries build helm ## everything that can be proved without a node; 10 minutes
+	go test -count=1 -timeout 10m ./build/... ./charts/... ./cmd/... ./config/... ./examples/...
 	CGO_ENABLED=1 go test -race -timeout 10m ./pkg/...
 	cd test/cluster && go test -count=1 -timeout 10m . ./internal/... # without ./node, which needs one
 	cd test/certmanager && go test -count=1 ./...
@@ -63,13 +78,16 @@ check: ## format, vet, lint, tidy, goldens; 2 minutes, 6 the first time
 	go mod tidy -diff
 	cd test/cluster && go mod tidy -diff
 	cd test/certmanager && go mod tidy -diff
+	cd test/helm && go mod tidy -diff
 	go test ./pkg/mutate
+	go test ./charts -run TestReadme
 	go run $(GOLANGCI_LINT) run ./...
 	cd test/cluster && go run $(GOLANGCI_LINT) run ./...
 
 .PHONY: golden
-golden: ## rewrites the golden stories of pkg/mutate; look at the difference
+golden: ## rewrites the golden stories of pkg/mutate and the chart's README; look at the difference
 	go test ./pkg/mutate -update
+	go test ./charts -run TestReadme -update
 
 .PHONY: cluster-binaries
 cluster-binaries: ## etcd, kube-apiserver, kube-controller-manager, kubectl into the user's cache folder

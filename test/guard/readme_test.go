@@ -63,7 +63,7 @@ func TestLinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	docs = append(docs, more...)
-	for _, name := range []string{"README.md", "CONTRIBUTING.md"} {
+	for _, name := range []string{"README.md", "CONTRIBUTING.md", "charts/ensure-volumes/README.md"} {
 		docs = append(docs, filepath.Join(root(t), name))
 	}
 	for _, doc := range docs {

@@ -63,7 +63,7 @@ func (s source) at(n ast.Node) string {
 // TestDocumented: every package and every exported name has a doc comment.
 func TestDocumented(t *testing.T) {
 	packages := map[string]bool{}
-	for _, s := range sources(t, "cmd", "pkg", "config", "test") {
+	for _, s := range sources(t, "build", "charts", "cmd", "config", "examples", "pkg", "test") {
 		if strings.HasSuffix(s.path, "_test.go") {
 			continue
 		}
@@ -158,7 +158,7 @@ func TestManners(t *testing.T) {
 
 // TestNoSkips: a test that cannot run fails and says what is missing.
 func TestNoSkips(t *testing.T) {
-	for _, s := range sources(t, "cmd", "pkg", "config", "test") {
+	for _, s := range sources(t, "build", "charts", "cmd", "config", "examples", "pkg", "test") {
 		ast.Inspect(s.file, func(n ast.Node) bool {
 			if sel, ok := n.(*ast.SelectorExpr); ok {
 				switch sel.Sel.Name {

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// untar returns the files of a tarball.
+func untar(t *testing.T, archive []byte) map[string]*bytes.Buffer {
+	t.Helper()
+	files := map[string]*bytes.Buffer{}
+	for reader := tar.NewReader(bytes.NewReader(archive)); ; {
+		header, err := reader.Next()
+		if err == io.EOF {
+			return files
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[header.Name] = &bytes.Buffer{}
+		if _, err := io.Copy(files[header.Name], reader); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// built makes the image of the repository's Dockerfile around a file that
+// stands for the program.
+func built(t *testing.T, arch string) []byte {
+	t.Helper()
+	dir := t.TempDir()
+	binary := filepath.Join(dir, "bin", "linux-"+arch, "webhook")
+	if err := os.MkdirAll(filepath.Dir(binary), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(binary, []byte("the program"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	target := filepath.Join(dir, "image.tar")
+	args := []string{"-dockerfile", "../../Dockerfile", "-context", dir, "-arch", arch, "-name", "ensure-volumes:dev", "-o", target}
+	if err := run(args, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	archive, err := os.ReadFile(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return archive
+}
+
+// The Dockerfile's image: one static binary, which a user without rights runs.
+func TestImageOfTheDockerfile(t *testing.T) {
+	for _, arch := range []string{"amd64", "arm64"} {
+		files := untar(t, built(t, arch))
+		var manifest []entry
+		if err := json.Unmarshal(files["manifest.json"].Bytes(), &manifest); err != nil {
+			t.Fatal(err)
+		}
+		if len(manifest) != 1 || !reflect.DeepEqual(manifest[0].RepoTags, []string{"ensure-volumes:dev"}) || len(manifest[0].Layers) != 1 {
+			t.Fatalf("manifest %+v", manifest)
+		}
+		var config configuration
+		if err := json.Unmarshal(files[manifest[0].Config].Bytes(), &config); err != nil {
+			t.Fatal(err)
+		}
+		want := process{
+			User: "65532:65532", Entrypoint: []string{"/webhook"},
+			ExposedPorts: map[string]struct{}{"8443/tcp": {}, "8080/tcp": {}},
+		}
+		if config.Architecture != arch || config.OS != "linux" || !reflect.DeepEqual(config.Config, want) {
+			t.Errorf("configuration %+v", config)
+		}
+		compressed, err := gzip.NewReader(files[manifest[0].Layers[0]])
+		if err != nil {
+			t.Fatal(err)
+		}
+		layer, err := io.ReadAll(compressed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := []string{"sha256:" + digest(layer)}; !reflect.DeepEqual(config.RootFS.DiffIDs, want) {
+			t.Errorf("layers %v, want %v", config.RootFS.DiffIDs, want)
+		}
+		header, err := tar.NewReader(bytes.NewReader(layer)).Next()
+		if err != nil || header.Name != "webhook" || header.Mode != 0o755 || header.Uid != 0 {
+			t.Errorf("layer %+v, %v", header, err)
+		}
+		if content := untar(t, layer); len(content) != 1 || content["webhook"].String() != "the program" {
+			t.Errorf("layer %v", content)
+		}
+	}
+}
+
+func TestEqualInputGivesAnEqualImage(t *testing.T) {
+	if !bytes.Equal(built(t, "amd64"), built(t, "amd64")) {
+		t.Error("two images of the same files differ")
+	}
+}
+
+func TestTooLarge(t *testing.T) {
+	dir := t.TempDir()
+	noise := make([]byte, 1<<20) // nothing to compress
+	for i := range noise {
+		noise[i] = byte(rand.Uint32())
+	}
+	for name, content := range map[string][]byte{"Dockerfile": []byte("FROM scratch\nCOPY a /a\nENTRYPOINT [\"/a\"]\n"), "a": noise} {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	args := []string{"-dockerfile", filepath.Join(dir, "Dockerfile"), "-context", dir, "-name", "a:b", "-o", filepath.Join(dir, "image"), "-max-mib", "1"}
+	if err := run(args, io.Discard); err == nil || !strings.Contains(err.Error(), "the image has 1.0 MiB, more than 1 MiB") {
+		t.Errorf("said %v", err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "image*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// What docker build would understand and we would not is refused, never left out.
+func TestUnknownInstructions(t *testing.T) {
+	const good = "FROM scratch\nCOPY a /a\nENTRYPOINT [\"/a\"]\n"
+	if _, err := parse(good, "amd64"); err != nil {
+		t.Fatal(err)
+	}
+	for text, says := range map[string]string{
+		"FROM alpine\n" + good:                         `line 1: "FROM alpine"`,
+		"COPY a /a\n" + good:                           "line 1: COPY before FROM scratch",
+		good + "RUN true\n":                            `line 4: "RUN true" is not known here`,
+		good + "COPY a b /c\n":                         `line 4: "COPY a b /c"`,
+		good + "COPY a c\n":                            `line 4: "COPY a c"`,
+		good + "COPY a /c/\n":                          `line 4: "COPY a /c/"`,
+		good + "ENV A=b\n":                             `line 4: "ENV A=b"`,
+		good + "USER $WHO\n":                           "line 4: USER $WHO: variables",
+		good + "USER \\\n":                             "line 4: USER \\: variables",
+		good + "ENTRYPOINT /a\n":                       `line 4: "ENTRYPOINT /a"`,
+		"FROM scratch\nENTRYPOINT [\"/a\"]\n":          "an image takes a COPY and an ENTRYPOINT",
+		"FROM scratch\nCOPY bin/linux-${TARGETARCH} /": "variables but TARGETARCH",
+	} {
+		if _, err := parse(text, "amd64"); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%q: said %v, want %s", text, err, says)
+		}
+	}
+}
