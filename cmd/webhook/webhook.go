@@ -64,10 +64,14 @@ func serveWebhook(ctx context.Context, o *options, log logr.Logger) error {
 	if err != nil {
 		return err
 	}
+	certificates, err := serve.NewFolder(o.certDir, log, metrics.Registry)
+	if err != nil {
+		return err
+	}
 	claims := &provision.Claims{}
 	var synced atomic.Bool
 	s := &serve.Server{
-		Listen: o.listen, CertDir: o.certDir, Log: log, Metrics: metrics.Registry,
+		Listen: o.listen, Certificates: certificates, Log: log,
 		Handler: &mutate.Handler{
 			Ensurer: &provision.Ensurer{Live: live, Cached: mgr.GetCache(), Claims: claims, Log: log, Config: o.Config},
 			Log:     log, Metrics: admission,
