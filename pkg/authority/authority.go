@@ -89,7 +89,7 @@ func New(config Config) (*Authority, error) {
 			Name: "ensure_volumes_certificate_authority_errors_total",
 			Help: "Looks at the authority's Secret and the webhook configuration that ended in an error. It grows for as long as the fault is there.",
 		}),
-		refused: errors.New("there is no certificate yet: waiting for the API server"),
+		refused: errors.New("there is no certificate yet; waiting for the API server"),
 	}
 	if config.Metrics != nil {
 		if err := errors.Join(config.Metrics.Register(a.leafExpiry), config.Metrics.Register(a.authExpiry), config.Metrics.Register(a.errors)); err != nil {
@@ -161,12 +161,14 @@ func (a *Authority) follow(ctx context.Context, name string, open func(context.C
 		w, err := open(ctx, only)
 		switch {
 		case err == nil:
+			release := context.AfterFunc(ctx, w.Stop)
 			for range w.ResultChan() {
 				select {
 				case changed <- struct{}{}:
 				default:
 				}
 			}
+			release()
 			w.Stop()
 			said = ""
 		case ctx.Err() == nil && err.Error() != said:

@@ -174,11 +174,10 @@ func (a *Authority) renewLeaf(s state) error {
 // judge finds out whether API servers accept the leaf. An error of the look matters only where they do not: it is why.
 func (a *Authority) judge(err error) {
 	refused := a.live.refuses(a.leaf.tls.Leaf, a.now())
-	switch {
-	case refused == nil || err == nil:
-	case a.live == nil:
-		refused = err
-	default:
+	if a.leaf.issuer == nil {
+		refused = errors.New("there is no certificate yet")
+	}
+	if refused != nil && err != nil {
 		refused = fmt.Errorf("%w; %w", refused, err)
 	}
 	a.mu.Lock()

@@ -12,7 +12,7 @@ import (
 // TestNeverRefused lets replicas, clumsy hands and API servers that hear late live together for some months and holds that no
 // API server ever meets a certificate that it refuses.
 func TestNeverRefused(t *testing.T) {
-	for seed := range uint64(4) {
+	for seed := range uint64(3) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			s := &simulation{world: newWorld(t), random: rand.New(rand.NewPCG(seed, 0)), done: map[string]int{}, known: map[string]bool{}, judged: map[string]error{}}
@@ -20,7 +20,7 @@ func TestNeverRefused(t *testing.T) {
 			for range 3 {
 				s.start()
 			}
-			for step := 0; step < 1500 && !t.Failed(); step++ {
+			for step := 0; step < 1200 && !t.Failed(); step++ {
 				s.step()
 			}
 			t.Logf("%s of life, %d leaves, %d caBundles; %v",
@@ -66,6 +66,7 @@ func (s *simulation) step() {
 		}
 		if s.random.IntN(3) == 0 {
 			other := s.replicas[(i+1)%len(s.replicas)]
+			s.skip = s.random.IntN(3)
 			s.first = func() { s.look(other.Authority) }
 		}
 		s.look(s.replicas[i].Authority)

@@ -46,7 +46,9 @@ type world struct {
 	version int
 	history []published
 
-	first func() // if set, runs once, before a replica's next write: another is faster
+	// first, if set, runs once, before one of a replica's next calls: another is faster. skip is how many go before.
+	first func()
+	skip  int
 }
 
 // published is what an API server that heard of the configuration at that time believes from then on.
@@ -141,6 +143,11 @@ type overtakenSecrets struct {
 	*world
 }
 
+func (s overtakenSecrets) Get(ctx context.Context, name string, opts metav1.GetOptions) (*corev1.Secret, error) {
+	s.overtake()
+	return s.SecretInterface.Get(ctx, name, opts)
+}
+
 func (s overtakenSecrets) Create(ctx context.Context, o *corev1.Secret, opts metav1.CreateOptions) (*corev1.Secret, error) {
 	s.overtake()
 	return s.SecretInterface.Create(ctx, o, opts)
@@ -162,7 +169,8 @@ func (c overtakenConfigs) Patch(ctx context.Context, name string, pt types.Patch
 }
 
 func (w *world) overtake() {
-	if first := w.first; first != nil {
+	if w.skip--; w.skip < 0 && w.first != nil {
+		first := w.first
 		w.first = nil
 		first()
 	}
@@ -268,11 +276,17 @@ func (w *world) config() *admissionv1.MutatingWebhookConfiguration {
 // setBundle is somebody's hand at the configuration.
 func (w *world) setBundle(bundle []byte) {
 	w.t.Helper()
-	config := w.config()
-	for i := range config.Webhooks {
-		config.Webhooks[i].ClientConfig.CABundle = bundle
-	}
-	if _, err := w.clients.AdmissionregistrationV1().MutatingWebhookConfigurations().Update(w.t.Context(), config, metav1.UpdateOptions{}); err != nil {
-		w.t.Fatal(err)
+	for {
+		config := w.config()
+		for i := range config.Webhooks {
+			config.Webhooks[i].ClientConfig.CABundle = bundle
+		}
+		_, err := w.clients.AdmissionregistrationV1().MutatingWebhookConfigurations().Update(w.t.Context(), config, metav1.UpdateOptions{})
+		if err == nil {
+			return
+		}
+		if !apierrors.IsConflict(err) {
+			w.t.Fatal(err)
+		}
 	}
 }
