@@ -4,6 +4,8 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"strings"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/go-logr/zapr"
@@ -16,9 +18,18 @@ import (
 
 const defaultOwnerKinds = "BatchSandbox.sandbox.opensandbox.io/batchsandboxes,Sandbox.agents.x-k8s.io/sandboxes"
 
+// Values of --certificates.
+const (
+	folderCertificates  = "folder"
+	builtinCertificates = "builtin"
+)
+
 type options struct {
-	kubeconfig, listen, metricsListen, certDir, logLevel string
-	set                                                  *flag.FlagSet
+	kubeconfig, listen, metricsListen, logLevel string
+	certificates, certDir                       string
+	caNamespace, caSecret, configuration        string
+	caLifetime, leafLifetime                    time.Duration
+	set                                         *flag.FlagSet
 	provision.Config
 }
 
@@ -28,7 +39,12 @@ func parseFlags(args []string, stderr io.Writer) (*options, error) {
 	o.set.StringVar(&o.kubeconfig, "kubeconfig", "", "`path` of a kubeconfig; empty: the pod's service account")
 	o.set.StringVar(&o.listen, "listen", ":8443", "`address` for HTTPS: /mutate, /healthz, /readyz")
 	o.set.StringVar(&o.metricsListen, "metrics-listen", ":8080", "`address` for Prometheus' /metrics over HTTP; 0: none")
+	o.set.StringVar(&o.certificates, "certificates", folderCertificates, "where the serving certificate comes from: folder (--cert-dir) or builtin, an authority of our own that also keeps the caBundle")
 	o.set.StringVar(&o.certDir, "cert-dir", "/etc/ensure-volumes/certs", "`folder` with tls.crt and tls.key, and ca.crt where there is one; changes are followed")
+	secret := o.set.String("ca-secret", "ensure-volumes/ensure-volumes-ca", "`namespace/name` of the Secret that holds the built-in authority; made where it is missing")
+	o.set.StringVar(&o.configuration, "webhook-configuration", "ensure-volumes", "`name` of the MutatingWebhookConfiguration whose caBundle the built-in authority keeps and whose service or url its certificates are for")
+	o.set.DurationVar(&o.caLifetime, "ca-lifetime", 365*24*time.Hour, "how long a built-in authority lives; it is succeeded in the last third")
+	o.set.DurationVar(&o.leafLifetime, "leaf-lifetime", 10*24*time.Hour, "how long a certificate of the built-in authority lives; it is renewed in the last third")
 	o.set.BoolVar(&o.AutoCreate, "volume-auto-create", true, "the safety switch: false never creates a claim, whatever the hints say")
 	storage := o.set.String("default-storage", "1Gi", "`size` of a claim that no hint gives one")
 	missing := o.set.String("missing-storage-class", string(provision.DenyMissingClass), "what becomes of a hint for a StorageClass that does not exist: deny, warn or off")
@@ -40,6 +56,15 @@ func parseFlags(args []string, stderr io.Writer) (*options, error) {
 	}
 	if o.set.NArg() > 0 {
 		return nil, fmt.Errorf("unexpected argument %q; write flags as --name=value", o.set.Arg(0))
+	}
+	switch o.certificates {
+	case folderCertificates, builtinCertificates:
+	default:
+		return nil, fmt.Errorf("--certificates: invalid value %q; write folder or builtin", o.certificates)
+	}
+	var ok bool
+	if o.caNamespace, o.caSecret, ok = strings.Cut(*secret, "/"); !ok || o.caNamespace == "" || o.caSecret == "" {
+		return nil, fmt.Errorf("--ca-secret: invalid value %q; write it as namespace/name", *secret)
 	}
 	var problem string
 	if o.DefaultStorage, problem = claim.ParseStorage(*storage); problem != "" {

@@ -30,6 +30,8 @@ func TestFaultyFlags(t *testing.T) {
 		{"--default-storage=10 GB", `--default-storage: invalid quantity "10 GB"; write it as "10Gi"`},
 		{"--default-storage=0", "not greater than zero"},
 		{"--missing-storage-class=maybe", `--missing-storage-class: invalid value "maybe"; write deny, warn or off`},
+		{"--certificates=magic", `--certificates: invalid value "magic"; write folder or builtin`},
+		{"--ca-secret=ca", `--ca-secret: invalid value "ca"; write it as namespace/name`},
 		{"--owner-kinds=Sandbox", `--owner-kinds: invalid owner kind "Sandbox"; write it as Kind.group/resource`},
 		{"--log-level=loud", "--log-level: "},
 		{"--kubeconfig=/does/not/exist", "reading the API server's address and credentials"},

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/kubernetes/scheme"
+	admissionv1 "k8s.io/client-go/kubernetes/typed/admissionregistration/v1"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -25,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"github.com/ensure-volumes/ensure-volumes/pkg/authority"
 	"github.com/ensure-volumes/ensure-volumes/pkg/claim"
 	"github.com/ensure-volumes/ensure-volumes/pkg/mutate"
 	"github.com/ensure-volumes/ensure-volumes/pkg/provision"
@@ -57,10 +59,14 @@ func serveWebhook(ctx context.Context, o *options, log logr.Logger) error {
 	if err != nil {
 		return err
 	}
+	certificates, err := newCertificates(cfg, mgr.GetHTTPClient(), core, o, log)
+	if err != nil {
+		return err
+	}
 	claims := &provision.Claims{}
 	var synced atomic.Bool
 	s := &serve.Server{
-		Listen: o.listen, CertDir: o.certDir, Log: log, Metrics: metrics.Registry,
+		Listen: o.listen, Certificates: certificates, Log: log,
 		Handler: &mutate.Handler{
 			Ensurer: &provision.Ensurer{Live: live, Cached: mgr.GetCache(), Claims: claims, Log: log, Config: o.Config},
 			Log:     log, Metrics: admission,
@@ -113,6 +119,23 @@ func newClients(cfg *rest.Config, http *http.Client, mapper meta.RESTMapper) (ty
 		return nil, nil, fmt.Errorf("preparing the clients: %w", err)
 	}
 	return core, live, nil
+}
+
+// newCertificates is where the serving certificate comes from.
+func newCertificates(cfg *rest.Config, http *http.Client, core typedcorev1.SecretsGetter, o *options, log logr.Logger) (serve.Certificates, error) {
+	if o.certificates == folderCertificates {
+		return serve.NewFolder(o.certDir, log, metrics.Registry)
+	}
+	admission, err := admissionv1.NewForConfigAndClient(cfg, http)
+	if err != nil {
+		return nil, err
+	}
+	return authority.New(authority.Config{
+		Secrets: core.Secrets(o.caNamespace), Secret: o.caSecret,
+		Configurations: admission.MutatingWebhookConfigurations(), Configuration: o.configuration,
+		CALifetime: o.caLifetime, LeafLifetime: o.leafLifetime,
+		Log: log, Metrics: metrics.Registry,
+	})
 }
 
 // newManager is controller-runtime's manager: informers for the enabled

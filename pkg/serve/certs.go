@@ -100,24 +100,31 @@ func (p *pair) verify(now time.Time) error {
 	return nil
 }
 
-// certificates serves the best pair that the folder has held so far. It is safe for concurrent use.
+// Folder serves the best pair that a folder has held so far: tls.crt, tls.key and, where there is one, ca.crt, in PEM.
+// The folder may be empty or faulty at first: there is no certificate then, until it is right. It is safe for
+// concurrent use.
 //
 // controller-runtime's certwatcher does much of this, but replaces a good certificate by an expired one, may read the
 // two files of different versions, says a fault again at every reading, and knows no ca.crt.
-type certificates struct {
+type Folder struct {
 	dir    string
 	log    logr.Logger
 	expiry prometheus.Gauge
 	errors prometheus.Counter
+	every  time.Duration
 
 	mu      sync.RWMutex
 	current *pair // nil until the folder has held a pair
+	refused error // why clients would refuse current, as of the last reading
 	fault   error // why the folder's content is not what is served, or is no good; nil when it is
 }
 
-func newCertificates(dir string, log logr.Logger, metrics prometheus.Registerer) (*certificates, error) {
-	c := &certificates{
-		dir: dir, log: log,
+// NewFolder reads the folder once; Run goes on reading it. The gauge
+// ensure_volumes_certificate_expiry_timestamp_seconds and the counter ensure_volumes_certificate_reload_errors_total go
+// to metrics; nil: none.
+func NewFolder(dir string, log logr.Logger, metrics prometheus.Registerer) (*Folder, error) {
+	c := &Folder{
+		dir: dir, log: log, every: reloadInterval,
 		expiry: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "ensure_volumes_certificate_expiry_timestamp_seconds",
 			Help: "When the serving certificate expires, in seconds since 1970; 0 without one.",
@@ -127,18 +134,18 @@ func newCertificates(dir string, log logr.Logger, metrics prometheus.Registerer)
 			Help: "Readings of the certificate folder that found a fault. It grows for as long as the fault is there.",
 		}),
 	}
-	if metrics == nil {
-		return c, nil
+	if metrics != nil {
+		if err := errors.Join(metrics.Register(c.expiry), metrics.Register(c.errors)); err != nil {
+			return nil, fmt.Errorf("registering the certificates' metrics: %w", err)
+		}
 	}
-	if err := errors.Join(metrics.Register(c.expiry), metrics.Register(c.errors)); err != nil {
-		return nil, fmt.Errorf("registering the certificates' metrics: %w", err)
-	}
+	c.reload(time.Now())
 	return c, nil
 }
 
 // reload reads the folder once. A pair that cannot be read, or that clients would refuse, does not replace one that
 // they accept; where there is none such, an expired certificate is served rather than nothing.
-func (c *certificates) reload(now time.Time) {
+func (c *Folder) reload(now time.Time) {
 	next, err := readPair(c.dir)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -160,10 +167,16 @@ func (c *certificates) reload(now time.Time) {
 		c.log.Info("certificate folder is right again", "folder", c.dir)
 	}
 	c.fault = err
+	if c.current != nil {
+		c.refused = c.current.verify(now)
+	} else {
+		c.refused = fmt.Errorf("no certificate: %w", err)
+	}
 }
 
-func (c *certificates) watch(ctx context.Context, every time.Duration) {
-	ticker := time.NewTicker(every)
+// Run follows the folder until ctx ends.
+func (c *Folder) Run(ctx context.Context) {
+	ticker := time.NewTicker(c.every)
 	defer ticker.Stop()
 	for {
 		select {
@@ -175,23 +188,14 @@ func (c *certificates) watch(ctx context.Context, every time.Duration) {
 	}
 }
 
-// serving is the pair served now, or why there is none.
-func (c *certificates) serving() (*pair, error) {
+// Serving is the best certificate that the folder has held so far; see Certificates.
+func (c *Folder) Serving() (cert *tls.Certificate, refused error) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	if c.current == nil {
-		return nil, fmt.Errorf("no certificate: %w", c.fault)
+		return nil, c.refused
 	}
-	return c.current, nil
-}
-
-// get is a tls.Config's GetCertificate.
-func (c *certificates) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	p, err := c.serving()
-	if err != nil {
-		return nil, err
-	}
-	return &p.cert, nil
+	return &c.current.cert, c.refused
 }
 
 // same tells whether two versions of the folder are equal to the byte. No version is equal to none.

@@ -89,7 +89,7 @@ func TestReload(t *testing.T) {
 			dir, lines := t.TempDir(), []string{}
 			log := funcr.New(func(_, line string) { lines = append(lines, line) }, funcr.Options{})
 			metrics := prometheus.NewRegistry()
-			c, err := newCertificates(dir, log, metrics)
+			c, err := NewFolder(dir, log, metrics)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -112,19 +112,19 @@ func TestReload(t *testing.T) {
 			if test.fault == "" && c.fault != nil || test.fault != "" && (c.fault == nil || !strings.Contains(c.fault.Error(), test.fault)) {
 				t.Errorf("fault: %v, want %q", c.fault, test.fault)
 			}
-			p, err := c.serving()
+			cert, refused := c.Serving()
 			if test.serve == nil {
-				if err == nil || expiry != 0 {
-					t.Errorf("serving: %v; expiry %v", err, expiry)
+				if cert != nil || refused == nil || expiry != 0 {
+					t.Errorf("serving: %v; expiry %v", refused, expiry)
 				}
 				return
 			}
-			if err != nil {
-				t.Fatal(err)
+			if cert == nil {
+				t.Fatal(refused)
 			}
 			want := test.serve.leaf(t)
-			if p.cert.Leaf.SerialNumber.Cmp(want.SerialNumber) != 0 || expiry != float64(want.NotAfter.Unix()) {
-				t.Errorf("serving %v until %v, want %v until %v", p.cert.Leaf.SerialNumber, expiry, want.SerialNumber, want.NotAfter.Unix())
+			if cert.Leaf.SerialNumber.Cmp(want.SerialNumber) != 0 || expiry != float64(want.NotAfter.Unix()) {
+				t.Errorf("serving %v until %v, want %v until %v", cert.Leaf.SerialNumber, expiry, want.SerialNumber, want.NotAfter.Unix())
 			}
 		})
 	}
@@ -133,7 +133,7 @@ func TestReload(t *testing.T) {
 // A certificate that was put there early is served once its time comes, and one that expires is told apart from then on.
 func TestReloadAsTimePasses(t *testing.T) {
 	ca, dir := newAuthority(t), t.TempDir()
-	c, err := newCertificates(dir, logr.Discard(), nil)
+	c, err := NewFolder(dir, logr.Discard(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +163,7 @@ func TestReloadAsTimePasses(t *testing.T) {
 // Not a Secret volume: plain files, one written after the other.
 func TestReloadPlainFiles(t *testing.T) {
 	ca, dir := newAuthority(t), t.TempDir()
-	c, err := newCertificates(dir, logr.Discard(), nil)
+	c, err := NewFolder(dir, logr.Discard(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

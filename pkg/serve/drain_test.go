@@ -38,7 +38,7 @@ func TestStoppingIsNoFailure(t *testing.T) {
 	ca := newAuthority(t)
 	dir := ca.folder(t)
 	for range 100 {
-		s := &Server{Listen: "127.0.0.1:0", CertDir: dir, Handler: http.NotFoundHandler()}
+		s := &Server{Listen: "127.0.0.1:0", Certificates: follow(t, dir), Handler: http.NotFoundHandler()}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- s.Start(ctx) }()

@@ -68,9 +68,7 @@ func TestReadinessFollowsItsFunction(t *testing.T) {
 func TestReadyOnceTheFolderIs(t *testing.T) {
 	ca, dir := newAuthority(t), t.TempDir()
 	s := start(t, dir, ca, nil)
-	r := &readiness{addr: s.Addr(), certs: &certificates{dir: dir}, conns: newConnections()}
-	r.certs, _ = newCertificates(dir, s.Log, nil)
-	r.certs.reload(time.Now())
+	r := &readiness{addr: s.Addr(), certs: s.Certificates, conns: newConnections()}
 	if err := r.check(t.Context()); err == nil || !strings.Contains(err.Error(), "no certificate: open ") {
 		t.Errorf("empty folder: %v", err)
 	}
@@ -90,11 +88,10 @@ func TestReadyOnceTheFolderIs(t *testing.T) {
 func TestReadinessSeesWhoAnswers(t *testing.T) {
 	ca := newAuthority(t)
 	stranger := start(t, ca.folder(t), ca, nil)
-	mine, err := newCertificates(ca.folder(t), stranger.Log, nil)
+	mine, err := NewFolder(ca.folder(t), stranger.Log, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	mine.reload(time.Now())
 	r := &readiness{addr: stranger.Addr(), certs: mine, conns: newConnections()}
 	if err := r.check(t.Context()); err == nil || !strings.Contains(err.Error(), "is not the current one") {
 		t.Errorf("another certificate: %v", err)

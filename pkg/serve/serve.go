@@ -3,8 +3,8 @@
 // It differs from a plain http.Server in three things, each for the one client that counts, the API server, which
 // keeps connections open and does not repeat a POST that was lost on one:
 //
-//   - Certificates come from a folder and are followed while it runs, as Kubernetes' Secret volumes change them. What
-//     is in the folder is judged before it is served: a faulty or expired pair never replaces a good one.
+//   - Certificates change while it runs. Where they come from is for the program to say; Folder follows a folder as
+//     Kubernetes' Secret volumes change it, and judges what is in it: a faulty or expired pair never replaces a good one.
 //   - Readiness is proved, not assumed: /readyz answers 200 only after a TLS handshake with the server's own listener.
 //   - Its end loses no request: from the signal on it is not ready, but goes on serving until its clients have left.
 //
@@ -12,6 +12,7 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -23,7 +24,6 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 const (
@@ -50,9 +50,9 @@ type Server struct {
 	// Listen is the host:port to listen on; port 0 picks a free one, see Addr.
 	Listen string
 
-	// CertDir holds tls.crt, tls.key and, where there is one, ca.crt, in PEM. It may be empty or faulty when Start is
-	// called: the server is then not ready, says why, and becomes ready once the folder is right.
-	CertDir string
+	// Certificates is where the certificate comes from. Start runs it. While it has none, or one that clients refuse,
+	// the server is not ready and says why.
+	Certificates Certificates
 
 	// Handler answers POST /mutate. Its requests' contexts end with the client's connection, not with Start's context.
 	// Reading a request and writing its answer may take 35 s.
@@ -64,14 +64,21 @@ type Server struct {
 	// Log gets changes of state: listening, certificates, readiness, stopping. The zero value logs nothing.
 	Log logr.Logger
 
-	// Metrics gets the gauge ensure_volumes_certificate_expiry_timestamp_seconds and the counter
-	// ensure_volumes_certificate_reload_errors_total; nil: none.
-	Metrics prometheus.Registerer
-
 	addr atomic.Pointer[net.Addr]
 
-	// Zero: drainTimeout and reloadInterval. Tests are shorter of time.
-	drainTimeout, reloadInterval time.Duration
+	// Zero: drainTimeout. Tests are shorter of time.
+	drainTimeout time.Duration
+}
+
+// Certificates is a source of serving certificates that may change at any time. It is safe for concurrent use.
+type Certificates interface {
+	// Run keeps the certificate current until ctx ends. The server runs it once, until its last connection is gone.
+	Run(ctx context.Context)
+
+	// Serving is the certificate to serve now, with its Leaf, and why clients would refuse it now; nil, and the reason,
+	// where there is none. It is asked at every handshake and must not wait for anything. The words of refused change
+	// only when the reason does.
+	Serving() (cert *tls.Certificate, refused error)
 }
 
 // NeedLeaderElection tells controller-runtime's manager that every replica serves.
@@ -90,12 +97,8 @@ func (s *Server) Addr() net.Addr {
 // From ctx's end on the server is not ready but goes on serving, new connections included, each answer with
 // "Connection: close". It closes no idle connection itself, and returns nil when no connection is left, or after 95 s,
 // when it cuts those that are left. Whoever needs the handler's caches to stay fresh meanwhile must end them after
-// Start has returned, not with ctx. It returns an error if it cannot listen or register its metrics.
+// Start has returned, not with ctx. It returns an error if it cannot listen.
 func (s *Server) Start(ctx context.Context) error {
-	certs, err := newCertificates(s.CertDir, s.Log, s.Metrics)
-	if err != nil {
-		return err
-	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.Listen)
 	if err != nil {
 		return fmt.Errorf("starting the HTTPS server: %w", err)
@@ -103,17 +106,16 @@ func (s *Server) Start(ctx context.Context) error {
 	addr := listener.Addr()
 	s.addr.Store(&addr)
 
-	// The folder is followed through the drain as well: those 95 s may be the certificate's last.
-	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
-	var watcher sync.WaitGroup
-	defer watcher.Wait()
-	defer stopWatching()
-	certs.reload(time.Now())
-	watcher.Go(func() { certs.watch(watching, orDefault(s.reloadInterval, reloadInterval)) })
+	// The certificate is kept current through the drain as well: those 95 s may be its last.
+	running, end := context.WithCancel(context.WithoutCancel(ctx))
+	var source sync.WaitGroup
+	defer source.Wait()
+	defer end()
+	source.Go(func() { s.Certificates.Run(running) })
 
 	conns := newConnections()
-	ready := &readiness{addr: addr, certs: certs, conns: conns, ready: s.Ready, log: s.Log}
-	server := s.server(conns, certs, ready)
+	ready := &readiness{addr: addr, certs: s.Certificates, conns: conns, ready: s.Ready, log: s.Log}
+	server := s.server(conns, ready)
 	served := make(chan error, 1)
 	go func() { served <- server.ServeTLS(listener, "", "") }()
 	s.Log.Info("serving HTTPS", "address", addr.String())
@@ -126,7 +128,7 @@ func (s *Server) Start(ctx context.Context) error {
 
 	conns.stopping.Store(true)
 	s.Log.Info("stopping: serving until the clients have left", "connections", conns.count())
-	limit := time.After(orDefault(s.drainTimeout, drainTimeout))
+	limit := time.After(cmp.Or(s.drainTimeout, drainTimeout))
 	if conns.wait(limit) {
 		// One more may have been accepted before the listener closed: wait for that too.
 		_ = listener.Close()
@@ -142,7 +144,7 @@ func (s *Server) Start(ctx context.Context) error {
 	return nil
 }
 
-func (s *Server) server(conns *connections, certs *certificates, ready *readiness) *http.Server {
+func (s *Server) server(conns *connections, ready *readiness) *http.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.Handle("GET /readyz", ready)
@@ -153,7 +155,7 @@ func (s *Server) server(conns *connections, certs *certificates, ready *readines
 	return &http.Server{
 		Handler:           limitRead(conns.sayGoodbye(mux)),
 		Protocols:         protocols,
-		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certs.get},
+		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.certificate},
 		ReadHeaderTimeout: headerTimeout,
 		WriteTimeout:      requestTimeout,
 		IdleTimeout:       idleTimeout,
@@ -161,6 +163,16 @@ func (s *Server) server(conns *connections, certs *certificates, ready *readines
 		ConnState:         conns.track,
 		ErrorLog:          errorLog(s.Log),
 	}
+}
+
+// certificate is a tls.Config's GetCertificate. A certificate that clients would refuse is served all the same: the
+// kubelet, which does not judge it, can then ask why the server is not ready.
+func (s *Server) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	cert, refused := s.Certificates.Serving()
+	if cert == nil {
+		return nil, refused
+	}
+	return cert, nil
 }
 
 // limitRead bounds the reading of a request's body. http.Server.ReadTimeout would do it from the connection's opening
@@ -171,11 +183,4 @@ func limitRead(next http.Handler) http.Handler {
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(requestTimeout))
 		next.ServeHTTP(w, r)
 	})
-}
-
-func orDefault(d, fallback time.Duration) time.Duration {
-	if d > 0 {
-		return d
-	}
-	return fallback
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -25,7 +26,7 @@ type running struct {
 func start(t *testing.T, dir string, ca *authority, configure func(*Server)) *running {
 	t.Helper()
 	s := &Server{
-		Listen: "127.0.0.1:0", CertDir: dir, reloadInterval: time.Millisecond,
+		Listen: "127.0.0.1:0", Certificates: follow(t, dir),
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }),
 	}
 	if configure != nil {
@@ -40,6 +41,17 @@ func start(t *testing.T, dir string, ca *authority, configure func(*Server)) *ru
 		r.ended(t)
 	})
 	return r
+}
+
+// follow is the folder, read all the time.
+func follow(t *testing.T, dir string) *Folder {
+	t.Helper()
+	f, err := NewFolder(dir, logr.Discard(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.every = time.Millisecond
+	return f
 }
 
 // ended waits for Start's return, which must be clean and, for a test, soon.
@@ -151,7 +163,7 @@ func TestProtocols(t *testing.T) {
 
 // The limits are longer than the 90 s after which the API server's client closes: see the constants.
 func TestLimits(t *testing.T) {
-	s := (&Server{Handler: http.NotFoundHandler()}).server(newConnections(), &certificates{}, &readiness{})
+	s := (&Server{Handler: http.NotFoundHandler()}).server(newConnections(), &readiness{})
 	if s.IdleTimeout <= 90*time.Second || s.ReadHeaderTimeout <= 90*time.Second || s.ReadTimeout != 0 || drainTimeout <= 90*time.Second {
 		t.Errorf("idle %s, header %s, read %s, drain %s", s.IdleTimeout, s.ReadHeaderTimeout, s.ReadTimeout, drainTimeout)
 	}
@@ -167,17 +179,16 @@ func TestStartErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = taken.Close() }()
-	s := &Server{Listen: taken.Addr().String(), CertDir: ca.folder(t), Handler: http.NotFoundHandler()}
+	s := &Server{Listen: taken.Addr().String(), Certificates: follow(t, ca.folder(t)), Handler: http.NotFoundHandler()}
 	if err := s.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "starting the HTTPS server: listen tcp "+s.Listen) {
 		t.Errorf("taken port: %v", err)
 	}
 
 	metrics := prometheus.NewRegistry()
-	if _, err := newCertificates("", s.Log, metrics); err != nil {
+	if _, err := NewFolder("", s.Log, metrics); err != nil {
 		t.Fatal(err)
 	}
-	s = &Server{Listen: "127.0.0.1:0", Handler: http.NotFoundHandler(), Metrics: metrics}
-	if err := s.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "registering the certificates' metrics") {
+	if _, err := NewFolder("", s.Log, metrics); err == nil || !strings.Contains(err.Error(), "registering the certificates' metrics") {
 		t.Errorf("metrics registered twice: %v", err)
 	}
 }

@@ -32,7 +32,7 @@ type Installation struct {
 	Kubeconfig string         // acts as the shipped ServiceAccount
 	URL        string         // where the webhook serves, such as https://127.0.0.1:23456
 	Address    string         // host and port of URL
-	CAPool     *x509.CertPool // the authority of its certificate
+	CAPool     *x509.CertPool // the authority of its certificate; nil: whoever answers at URL is believed
 	CertDir    string         // tls.crt, tls.key, ca.crt
 	Binary     string         // the program that Start runs; built from cmd/webhook when empty
 

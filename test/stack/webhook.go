@@ -61,7 +61,7 @@ func (in *Installation) Client() *http.Client {
 	return &http.Client{
 		Timeout: 30 * time.Second,
 		Transport: &http.Transport{
-			TLSClientConfig:   &tls.Config{RootCAs: in.CAPool, MinVersion: tls.VersionTLS12},
+			TLSClientConfig:   &tls.Config{RootCAs: in.CAPool, MinVersion: tls.VersionTLS12, InsecureSkipVerify: in.CAPool == nil},
 			DisableKeepAlives: true,
 		},
 	}
