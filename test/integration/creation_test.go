@@ -120,32 +120,42 @@ func TestAPersonSeesTheClaimAppear(t *testing.T) {
 	}
 }
 
+// Who is first is chance, and whether anybody else tries before the cache has
+// seen the claim: it is repeated until somebody did.
 func TestRacingCreatorsMakeOneClaim(t *testing.T) {
 	t.Parallel()
-	ns := world.namespace(t)
-	const creators = 24
-	people := make([]*person, creators)
-	for i := range people {
-		people[i] = world.author(t)
+	const rounds = 10
+	for range rounds {
+		if world.race(t) > 1 {
+			return
+		}
 	}
-	start := make(chan struct{})
+	t.Errorf("in %d rounds the webhook never tried to create a claim twice: nobody raced", rounds)
+}
+
+// race has pods that use one claim created at once, and returns how often the
+// webhook tried to create the claim.
+func (g *ground) race(t *testing.T) (tries int) {
+	t.Helper()
+	ns := g.namespace(t)
+	people := make([]*person, 24)
+	together := gate(len(people))
+	for i := range people {
+		people[i] = g.author(t)
+		people[i].through(t, together)
+	}
 	var wg sync.WaitGroup
 	for i, p := range people {
 		wg.Go(func() {
-			<-start
 			size := fmt.Sprintf("%dGi", i+1)
 			if err := p.Create(t.Context(), hinted(pod(ns, fmt.Sprintf("sb%d", i), "data"), "storage", size)); err != nil {
 				t.Errorf("the pod that asks for %s: %v", size, err)
 			}
 		})
 	}
-	close(start)
 	wg.Wait()
-	if n := times(world.calls(t, ns), "create persistentvolumeclaims"); n < 2 {
-		t.Errorf("the webhook tried to create the claim %d times: nobody raced", n)
-	}
-	world.wantClaims(t, ns, "data")
-	c := world.claim(t, ns, "data")
+	g.wantClaims(t, ns, "data")
+	c := g.claim(t, ns, "data")
 	size := c.Spec.Resources.Requests.Storage()
 	if managers := managers(c); !slices.Equal(managers, []string{"ensure-volumes Update"}) {
 		t.Errorf("managers %q", managers)
@@ -153,7 +163,7 @@ func TestRacingCreatorsMakeOneClaim(t *testing.T) {
 	made := 0
 	for i, p := range people {
 		asked := fmt.Sprintf("%dGi", i+1)
-		stored := world.pod(t, ns, fmt.Sprintf("sb%d", i))
+		stored := g.pod(t, ns, fmt.Sprintf("sb%d", i))
 		if _, ok := stored.Annotations[domain+"/created"]; ok {
 			made++
 			if asked != size.String() || c.Annotations[domain+"/created-for"] != stored.Name {
@@ -171,6 +181,7 @@ func TestRacingCreatorsMakeOneClaim(t *testing.T) {
 	if made != 1 {
 		t.Errorf("%d pods say that they made the claim", made)
 	}
+	return times(g.calls(t, ns), "create persistentvolumeclaims")
 }
 
 func TestADryRunWritesNothing(t *testing.T) {

@@ -3,6 +3,7 @@ package integration
 import (
 	"context"
 	"errors"
+	"net/http"
 	"os/exec"
 	"slices"
 	"strconv"
@@ -70,6 +71,16 @@ func (g *ground) as(t *testing.T, user string, groups ...string) *person {
 func (g *ground) author(t *testing.T) *person {
 	t.Helper()
 	return g.as(t, author)
+}
+
+// through has all of a person's requests pass a transport.
+func (p *person) through(t *testing.T, transport func(http.RoundTripper) http.RoundTripper) {
+	t.Helper()
+	p.config.Wrap(transport)
+	var err error
+	if p.Client, err = client.New(p.config, client.Options{Scheme: p.Scheme(), Mapper: p.RESTMapper()}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // kubectl runs kubectl as the author in a namespace; refused says whether it
