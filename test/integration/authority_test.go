@@ -33,6 +33,7 @@ const (
 // live for seconds.
 type builtin struct {
 	ns        string // also the configuration's name
+	lifetimes []string
 	in        [2]*stack.Installation
 	processes [2]*stack.Process
 }
@@ -41,7 +42,7 @@ type builtin struct {
 // certificates nothing but what is listed here.
 func (g *ground) builtin(t *testing.T) *builtin {
 	t.Helper()
-	b := &builtin{ns: g.quiet(t)}
+	b := &builtin{ns: g.quiet(t), lifetimes: []string{"--ca-lifetime=" + caLife.String(), "--leaf-lifetime=" + leafLife.String()}}
 	g.create(t, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: b.ns, Name: "webhook"}})
 	subjects := []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: b.ns, Name: "webhook"}}
 	role := func(kind, name string) rbacv1.RoleRef {
@@ -106,10 +107,9 @@ func (b *builtin) start(t *testing.T) {
 }
 
 func (b *builtin) flags() []string {
-	return []string{
+	return append([]string{
 		"--certificates=builtin", "--ca-secret=" + b.ns + "/" + caSecret, "--webhook-configuration=" + b.ns,
-		"--ca-lifetime=" + caLife.String(), "--leaf-lifetime=" + leafLife.String(),
-	}
+	}, b.lifetimes...)
 }
 
 func (b *builtin) kill() {

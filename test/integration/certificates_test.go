@@ -5,10 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // healed is the longest that pods may be refused after certificates were lost.
@@ -108,6 +114,77 @@ func TestBuiltinCertificates(t *testing.T) {
 			spoil.do(t)
 			b.wantHealed(t)
 		})
+	}
+
+	// With these, only a watch can be as fast: the intervals are of 10 s.
+	t.Run("the lifetimes of every day", func(t *testing.T) {
+		b.kill()
+		b.deleteSecret(t)
+		b.setBundle(t, "")
+		b.lifetimes = nil
+		b.start(t)
+		for range 2 {
+			b.setBundle(t, "")
+			began := time.Now()
+			wait(t, "the caBundle is written again", func(ctx context.Context) error {
+				if len(b.config(ctx, t).Webhooks[1].ClientConfig.CABundle) == 0 {
+					return errors.New("it is empty")
+				}
+				return nil
+			})
+			if took := time.Since(began); took > 5*time.Second {
+				t.Errorf("the caBundle was written again after %s", took)
+			}
+			uid, err := b.uid(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.deleteSecret(t)
+			began = time.Now()
+			wait(t, "the Secret is there again", func(ctx context.Context) error { return b.mended(ctx, t, "deleted", uid) })
+			if took := time.Since(began); took > 5*time.Second {
+				t.Errorf("the Secret was there again after %s", took)
+			}
+		}
+		b.wantHealed(t)
+		for _, process := range b.processes {
+			log, err := os.ReadFile(process.LogPath)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(string(log), "watching what the certificates depend on") {
+				t.Errorf("a watch failed:\n%s", log)
+			}
+		}
+	})
+}
+
+// What keeps one replica from removing what another has published: a patch at a
+// version that is over is a conflict, and is not applied.
+func TestAPatchAtAnOldVersionIsRefused(t *testing.T) {
+	t.Parallel()
+	url, effects := "https://127.0.0.1:1/", admissionv1.SideEffectClassNone
+	config := &admissionv1.MutatingWebhookConfiguration{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"},
+		Webhooks: []admissionv1.MutatingWebhook{
+			{Name: "a.certificates.test", ClientConfig: admissionv1.WebhookClientConfig{URL: &url}, SideEffects: &effects, AdmissionReviewVersions: []string{"v1"}},
+			{Name: "b.certificates.test", ClientConfig: admissionv1.WebhookClientConfig{URL: &url}, SideEffects: &effects, AdmissionReviewVersions: []string{"v1"}},
+		},
+	}
+	world.create(t, config)
+	patch := func(version string) error {
+		text := fmt.Sprintf(`{"metadata":{"resourceVersion":%q},"webhooks":[{"name":"b.certificates.test","clientConfig":{"caBundle":"eA=="}}]}`, version)
+		return world.admin.Patch(t.Context(), config, client.RawPatch(types.StrategicMergePatchType, []byte(text)))
+	}
+	old := config.ResourceVersion
+	if err := patch(old); err != nil {
+		t.Fatal(err)
+	}
+	if len(config.Webhooks) != 2 || config.Webhooks[0].Name != "a.certificates.test" || *config.Webhooks[1].ClientConfig.URL != url || string(config.Webhooks[1].ClientConfig.CABundle) != "x" {
+		t.Errorf("patched to %+v", config.Webhooks)
+	}
+	if err := patch(old); !apierrors.IsConflict(err) {
+		t.Errorf("at an old version: %v", err)
 	}
 }
 
