@@ -63,6 +63,40 @@ func TestRollover(t *testing.T) {
 
 func (w *world) heardNow() live { return readLive(w.config()) }
 
+// TestOvertaken: wherever in its look a replica is overtaken by one that publishes another authority, it does not take back
+// what was published.
+func TestOvertaken(t *testing.T) {
+	for i := range 12 {
+		skip, lost := i/2, i%2 == 1
+		t.Run(fmt.Sprintf("%d, Secret lost %v", skip, lost), func(t *testing.T) {
+			w := newWorld(t)
+			w.install()
+			slow, fast := w.replica(nil), w.replica(nil)
+			w.look(slow, fast)
+			if !lost {
+				w.pass(20*time.Hour + time.Minute)
+			}
+			w.skip, w.first = skip, func() {
+				if lost {
+					w.deleteSecret()
+				}
+				w.look(fast)
+			}
+			w.look(slow, fast)
+			for i, p := range w.history[1:] {
+				for _, cert := range w.history[i].live.certs() {
+					if !p.live.trusts(cert) {
+						t.Errorf("caBundle %d of %d has lost an authority", i+2, len(w.history))
+					}
+				}
+			}
+			if s := w.state(); (s.next == nil) != lost || !w.heardNow().holds(writeCerts(s.certs())) {
+				t.Error("the caBundle is not what the Secret says")
+			}
+		})
+	}
+}
+
 // TestPlan: what a replica does about each state in which it may find the Secret.
 func TestPlan(t *testing.T) {
 	r := rules{caLifetime: 30 * time.Hour, leafLifetime: 10 * time.Hour, settle: 5 * time.Minute}
@@ -104,7 +138,7 @@ func TestPlan(t *testing.T) {
 		{name: "expired, next there", stored: state{current: expired, next: middling}, live: trusting(expired), why: "the current authority is not valid now", current: middling},
 		{name: "of tomorrow", stored: state{current: future}, live: trusting(future), why: "the current authority is not valid now", previous: []*signer{future}},
 		{name: "old", stored: state{current: old}, live: trusting(old), own: old, why: "less than a third of the current authority's life is left", current: old, newNext: true},
-		{name: "settled", stored: state{current: old, next: fresh}, live: trusting(old, fresh), own: old, why: "the next authority is trusted and takes over", current: fresh, previous: []*signer{old}},
+		{name: "settled", stored: state{current: old, next: fresh}, live: trusting(old, fresh), own: fresh, why: "the next authority is trusted and takes over", current: fresh, previous: []*signer{old}},
 		{name: "not published", stored: state{current: old, next: fresh}, live: trusting(old), own: old, current: old, next: fresh},
 		{name: "next expired", stored: state{current: middling, next: expired}, live: trusting(middling), own: middling, why: "the next authority is not valid now", current: middling},
 		{name: "next unreadable", stored: state{current: middling}, fault: "next", live: trusting(middling, old), own: middling, why: "next", current: middling, previous: []*signer{old}},
