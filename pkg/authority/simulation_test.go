@@ -66,7 +66,7 @@ func (s *simulation) step() {
 		}
 		if s.random.IntN(3) == 0 {
 			other := s.replicas[(i+1)%len(s.replicas)]
-			s.skip = s.random.IntN(3)
+			s.skip = s.random.IntN(4)
 			s.first = func() { s.look(other.Authority) }
 		}
 		s.look(s.replicas[i].Authority)

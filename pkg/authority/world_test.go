@@ -163,6 +163,11 @@ type overtakenConfigs struct {
 	*world
 }
 
+func (c overtakenConfigs) Get(ctx context.Context, name string, opts metav1.GetOptions) (*admissionv1.MutatingWebhookConfiguration, error) {
+	c.overtake()
+	return c.MutatingWebhookConfigurationInterface.Get(ctx, name, opts)
+}
+
 func (c overtakenConfigs) Patch(ctx context.Context, name string, pt types.PatchType, data []byte, opts metav1.PatchOptions, sub ...string) (*admissionv1.MutatingWebhookConfiguration, error) {
 	c.overtake()
 	return c.MutatingWebhookConfigurationInterface.Patch(ctx, name, pt, data, opts, sub...)

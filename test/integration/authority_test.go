@@ -272,7 +272,7 @@ func (l *load) handshake(t *testing.T, b *builtin, i int, late time.Duration) {
 		return
 	}
 	leaf := conn.ConnectionState().PeerCertificates[0]
-	conn.Close()
+	_ = conn.Close()
 	l.handshakes.Add(1)
 	l.mu.Lock()
 	defer l.mu.Unlock()
