@@ -57,8 +57,8 @@ func startCluster(t *testing.T) *cluster {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = c.cmd.Process.Kill() // an error means that it has ended, as it should
-		c.stdin.Close()
+		c.stdin.Close() // ends it in order: what is killed may still write while its folder is removed
+		c.wait(t)
 	})
 	line, err := bufio.NewReader(stdout).ReadString('\n')
 	if err != nil || line != "ready\n" {
