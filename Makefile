@@ -67,7 +67,21 @@ test: race-detector cluster-binaries build helm ## everything that can be proved
 	CGO_ENABLED=1 go test -race -timeout 10m ./pkg/...
 	cd test/cluster && go test -count=1 -timeout 10m . ./internal/... # without ./node, which needs one
 	cd test/certmanager && go test -count=1 ./...
-	go test -count=1 -p 1 -timeout 20m ./test/...
+	go test -count=1 -p 1 -timeout 20m $$(go list ./test/... | grep -v /test/e2e) # which needs a node
+
+.PHONY: e2e
+e2e: node-binaries build helm image ## the whole on a real cluster of one node; as root; 10 minutes
+	go test -count=1 ./charts/...
+	go test -count=1 -v -timeout 30m ./test/e2e
+
+# A part is a test: rollout is TestRollout.
+PART ?= rollout
+.PHONY: soak
+soak: node-binaries build helm image ## the same in full: PART=rollout, certificates or boot; 10 to 20 minutes each
+	@mkdir -p .run
+	@rm -f .run/soak-$(PART).txt
+	@part=$(PART); go test -count=1 -v -timeout 60m -run "^Test$${part^}$$" ./test/e2e -soak -result $(CURDIR)/.run/soak-$(PART).txt
+	@test -s .run/soak-$(PART).txt || { echo "there is no part $(PART)"; exit 1; }
 
 .PHONY: check
 check: ## format, vet, lint, tidy, goldens; 2 minutes, 6 the first time
