@@ -82,6 +82,11 @@ type leaf struct {
 	renew  time.Time
 }
 
+// fresh tells whether the leaf's own time asks for no other: somebody may also have set the clock back behind its beginning.
+func (l *leaf) fresh(now time.Time) bool {
+	return !now.Before(l.tls.Leaf.NotBefore) && now.Before(l.renew)
+}
+
 // sign makes a leaf for the hosts, names or addresses.
 func (s *signer) sign(hosts []string, now time.Time, lifetime time.Duration) (*leaf, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -116,7 +121,9 @@ func (s *signer) sign(hosts []string, now time.Time, lifetime time.Duration) (*l
 	}
 	return &leaf{
 		tls:    tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: cert},
-		issuer: s.cert, hosts: slices.Clone(hosts), renew: now.Add(until.Sub(now) * 2 / 3),
+		issuer: s.cert, hosts: slices.Clone(hosts),
+		// Without the monotonic clock, which stands still while a machine sleeps and when its clock is set.
+		renew: now.Add(until.Sub(now) * 2 / 3).Round(0),
 	}, nil
 }
 
