@@ -169,6 +169,20 @@ func TestHosts(t *testing.T) {
 		t.Errorf("%v %v", refused, cert.Leaf.DNSNames)
 	}
 	config = w.config()
+	unsayable := "https://bücher.example/mutate"
+	config.Webhooks[0].ClientConfig.URL = &unsayable
+	if _, err := w.clients.AdmissionregistrationV1().MutatingWebhookConfigurations().Update(t.Context(), config, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	before := w.state()
+	w.look(a)
+	if cert, refused := a.Serving(); refused == nil || !strings.Contains(refused.Error(), `not for "bücher.example"`) || cert.Leaf.VerifyHostname("elsewhere.example") != nil {
+		t.Errorf("%v %v", refused, cert.Leaf.DNSNames)
+	}
+	if !w.state().current.cert.Equal(before.current.cert) {
+		t.Error("another authority was made, which can say it no better")
+	}
+	config = w.config()
 	config.Webhooks = nil
 	if _, err := w.clients.AdmissionregistrationV1().MutatingWebhookConfigurations().Update(t.Context(), config, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)

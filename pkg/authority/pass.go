@@ -84,7 +84,7 @@ func (a *Authority) settleSecret(ctx context.Context, secret *corev1.Secret) (st
 		return want, err
 	}
 	if err := a.write(ctx, secret, want); err != nil {
-		if !stored.current.usable(now) {
+		if !stored.current.usable(a.live.hosts(), now) {
 			stored.current = nil
 		}
 		return stored, err

@@ -48,9 +48,20 @@ func newSigner(now time.Time, lifetime time.Duration) (*signer, error) {
 	return &signer{cert, key}, err
 }
 
-// usable tells whether leaves that it signs now are good.
-func (s *signer) usable(now time.Time) bool {
-	return s != nil && s.cert.IsCA && !now.Before(s.cert.NotBefore) && now.Before(s.cert.NotAfter)
+// usable tells whether leaves for the hosts that it signs now are good. It signs one to see: an authority that somebody has
+// put into the Secret may be meant for other names or other uses.
+func (s *signer) usable(hosts []string, now time.Time) bool {
+	if s == nil || now.Before(s.cert.NotBefore) || !now.Before(s.cert.NotAfter) {
+		return false
+	}
+	leaf, err := s.sign(hosts, now, skew)
+	if err != nil {
+		return false
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(s.cert)
+	_, err = leaf.tls.Leaf.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
+	return err == nil
 }
 
 // readSigner reads an authority from PEM.
