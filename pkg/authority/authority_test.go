@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -233,6 +234,27 @@ func TestRunIsWoken(t *testing.T) {
 		if name := family.GetName(); strings.HasSuffix(name, "_expiry_timestamp_seconds") && m.GetGauge().GetValue() < float64(time.Now().Unix()) {
 			t.Errorf("%s is %v", name, m.GetGauge().GetValue())
 		}
+	}
+}
+
+// TestFight: where somebody takes back every caBundle at once, the API server does not have to carry it as fast as it can.
+func TestFight(t *testing.T) {
+	w := newWorld(t)
+	w.install()
+	a := w.replica(func(c *Config) { c.LeafLifetime, c.CALifetime = 240*time.Hour, 8760*time.Hour })
+	ctx, cancel := context.WithTimeout(t.Context(), 1200*time.Millisecond)
+	defer cancel()
+	var run sync.WaitGroup
+	run.Go(func() { a.Run(ctx) })
+	time.Sleep(100 * time.Millisecond) // the fake's watches begin when they are opened
+	for ; ctx.Err() == nil; time.Sleep(time.Millisecond) {
+		if !w.heardNow().holds(nil) {
+			w.setBundle(nil)
+		}
+	}
+	run.Wait()
+	if n := len(w.history); n < 2 || n > 4 {
+		t.Errorf("%d caBundles in 1.2 s", n)
 	}
 }
 
