@@ -160,14 +160,15 @@ func TestLabelsOfPeople(t *testing.T) {
 	}
 }
 
-// `helm test`: a pod that needs a claim, in a namespace that is switched on and restricted.
+// `helm test`: a pod that needs a claim, in a namespace that is switched on and restricted. Helm deletes that namespace
+// before and after, so its name is no other's, wherever the release is: team-test may be somebody's.
 func TestTest(t *testing.T) {
-	stdout, stderr, err := command(t, "HELM", "helm", "test: {storageClass: fast}", "template", name, chart, "--namespace", name, "--values", "-")
+	stdout, stderr, err := command(t, "HELM", "helm", "test: {storageClass: fast}", "template", name, chart, "--namespace", "team", "--values", "-")
 	if err != nil {
 		t.Fatalf("%v\n%s", err, stderr)
 	}
 	rendered := decode(t, stdout)
-	namespace, job := get[*corev1.Namespace](t, rendered, "Namespace/ensure-volumes-test"), get[*batchv1.Job](t, rendered, "Job/ensure-volumes-test")
+	namespace, job := get[*corev1.Namespace](t, rendered, "Namespace/ensure-volumes-helm-test"), get[*batchv1.Job](t, rendered, "Job/ensure-volumes-test")
 	if namespace.Name != job.Namespace || namespace.Labels[claim.KeyAutoCreate] != claim.Enabled || namespace.Labels["pod-security.kubernetes.io/enforce"] != "restricted" {
 		t.Errorf("the namespace %q %v for a Job in %q", namespace.Name, namespace.Labels, job.Namespace)
 	}

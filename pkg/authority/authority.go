@@ -21,6 +21,7 @@ const (
 	settleAtMost   = 5 * time.Minute
 	intervalAtMost = 10 * time.Second
 	rewatchAfter   = time.Second
+	pauseAtMost    = 500 * time.Millisecond
 )
 
 // Config says where the certificates are kept and how long they live. All of it is needed.
@@ -130,6 +131,12 @@ func (a *Authority) Run(ctx context.Context) {
 			return
 		}
 		a.report(err)
+		// Somebody may take back whatever we write, such as a replica whose clock is hours off: not as fast as both can.
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(min(pauseAtMost, a.leafLifetime/100)):
+		}
 		select {
 		case <-ctx.Done():
 			return

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -169,6 +170,20 @@ func TestHosts(t *testing.T) {
 		t.Errorf("%v %v", refused, cert.Leaf.DNSNames)
 	}
 	config = w.config()
+	unsayable := "https://bücher.example/mutate"
+	config.Webhooks[0].ClientConfig.URL = &unsayable
+	if _, err := w.clients.AdmissionregistrationV1().MutatingWebhookConfigurations().Update(t.Context(), config, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	before := w.state()
+	w.look(a)
+	if cert, refused := a.Serving(); refused == nil || !strings.Contains(refused.Error(), `not for "bücher.example"`) || cert.Leaf.VerifyHostname("elsewhere.example") != nil {
+		t.Errorf("%v %v", refused, cert.Leaf.DNSNames)
+	}
+	if !w.state().current.cert.Equal(before.current.cert) {
+		t.Error("another authority was made, which can say it no better")
+	}
+	config = w.config()
 	config.Webhooks = nil
 	if _, err := w.clients.AdmissionregistrationV1().MutatingWebhookConfigurations().Update(t.Context(), config, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
@@ -219,6 +234,27 @@ func TestRunIsWoken(t *testing.T) {
 		if name := family.GetName(); strings.HasSuffix(name, "_expiry_timestamp_seconds") && m.GetGauge().GetValue() < float64(time.Now().Unix()) {
 			t.Errorf("%s is %v", name, m.GetGauge().GetValue())
 		}
+	}
+}
+
+// TestFight: where somebody takes back every caBundle at once, the API server does not have to carry it as fast as it can.
+func TestFight(t *testing.T) {
+	w := newWorld(t)
+	w.install()
+	a := w.replica(func(c *Config) { c.LeafLifetime, c.CALifetime = 240*time.Hour, 8760*time.Hour })
+	ctx, cancel := context.WithTimeout(t.Context(), 1200*time.Millisecond)
+	defer cancel()
+	var run sync.WaitGroup
+	run.Go(func() { a.Run(ctx) })
+	time.Sleep(100 * time.Millisecond) // the fake's watches begin when they are opened
+	for ; ctx.Err() == nil; time.Sleep(time.Millisecond) {
+		if !w.heardNow().holds(nil) {
+			w.setBundle(nil)
+		}
+	}
+	run.Wait()
+	if n := len(w.history); n < 2 || n > 4 {
+		t.Errorf("%d caBundles in 1.2 s", n)
 	}
 }
 

@@ -35,9 +35,9 @@
 //  4. The Secret is changed only at the version that was read. Whoever loses reads again; all derive the same from it.
 //  5. A leaf is renewed after two thirds of its life and never outlives its authority.
 //
-// Nobody is elected: each replica follows these rules, woken by watches of both objects and, in case those are silent,
-// every ten seconds. Until it has a leaf that the live caBundle trusts, it serves one that nobody trusts, so that a probe
-// can be told why it is not ready.
+// Nobody is elected: each replica follows these rules, woken by watches of both objects, twice a second at most, and, in
+// case those are silent, every ten seconds. Until it has a leaf that the live caBundle trusts, it serves one that nobody
+// trusts, so that a probe can be told why it is not ready.
 //
 // The settling time is 5 minutes, a tenth of a leaf's lifetime where that is shorter. Certificates are valid from an hour
 // before they are made: clocks differ.

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 )
@@ -38,11 +40,11 @@ func readLive(config *admissionv1.MutatingWebhookConfiguration) live {
 	return l
 }
 
-// hosts are what a leaf must be for.
+// hosts are what a leaf must be for, without those that no certificate can say.
 func (l live) hosts() []string {
 	var hosts []string
 	for _, e := range l {
-		if e.host != "" {
+		if e.host != "" && !strings.ContainsFunc(e.host, func(r rune) bool { return r > unicode.MaxASCII }) {
 			hosts = append(hosts, e.host)
 		}
 	}

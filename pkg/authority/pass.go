@@ -84,7 +84,7 @@ func (a *Authority) settleSecret(ctx context.Context, secret *corev1.Secret) (st
 		return want, err
 	}
 	if err := a.write(ctx, secret, want); err != nil {
-		if !stored.current.usable(now) {
+		if !stored.current.usable(a.live.hosts(), now) {
 			stored.current = nil
 		}
 		return stored, err
@@ -151,7 +151,7 @@ func (a *Authority) renewLeaf(s state) error {
 	if s.next != nil && !a.live.trusts(by.cert) && a.live.trusts(s.next.cert) {
 		by = s.next
 	}
-	if a.leaf.issuer != nil && a.leaf.issuer.Equal(by.cert) && slices.Equal(a.leaf.hosts, hosts) && now.Before(a.leaf.renew) {
+	if a.leaf.issuer != nil && a.leaf.issuer.Equal(by.cert) && slices.Equal(a.leaf.hosts, hosts) && a.leaf.fresh(now) {
 		return nil
 	}
 	good := a.leaf.issuer != nil && a.live.refuses(a.leaf.tls.Leaf, now) == nil

@@ -60,13 +60,14 @@ func (r rules) plan(s state, legible []*x509.Certificate, fault string, v view, 
 		}
 	}
 
-	if s.next != nil && !s.next.usable(now) {
-		change("the next authority is not valid now")
+	hosts := v.live.hosts()
+	if s.next != nil && !s.next.usable(hosts, now) {
+		change("the next authority cannot sign now")
 		s.next = nil
 	}
-	switch usable := s.current.usable(now); {
+	switch usable := s.current.usable(hosts, now); {
 	case !usable || fault != "":
-		change("the current authority is not valid now")
+		change("the current authority cannot sign now")
 		retire(append(legible, v.live.certs()...)...)
 		if !usable {
 			s.current, s.next = s.next, nil

@@ -1,7 +1,9 @@
 package authority
 
 import (
+	"crypto/rand"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"testing"
 	"time"
 )
@@ -18,6 +20,25 @@ func TestPlan(t *testing.T) {
 		return s
 	}
 	fresh, middling, old, expired, future := at(0), at(time.Hour), at(25*time.Hour), at(31*time.Hour), at(-2*time.Hour)
+	odd := func(name string, change func(*x509.Certificate)) *signer {
+		s := *middling
+		template := *middling.cert
+		template.SerialNumber, template.Subject = nil, pkix.Name{CommonName: name}
+		change(&template)
+		der, err := x509.CreateCertificate(rand.Reader, &template, &template, s.key.Public(), s.key)
+		if err == nil {
+			s.cert, err = x509.ParseCertificate(der)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &s
+	}
+	clients := odd("for clients", func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} })
+	elsewhere := odd("for example.com", func(c *x509.Certificate) {
+		c.PermittedDNSDomainsCritical, c.PermittedDNSDomains = true, []string{"example.com"}
+	})
+	lists := odd("for lists", func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCRLSign })
 	trusting := func(signers ...*signer) live {
 		var certs []*x509.Certificate
 		for _, s := range signers {
@@ -43,13 +64,16 @@ func TestPlan(t *testing.T) {
 		{name: "in order, earlier ones", stored: state{current: middling, previous: []*x509.Certificate{old.cert}, until: until}, live: trusting(middling, old), own: middling, current: middling, previous: []*signer{old}},
 		{name: "nothing", fault: "there is no authority yet", why: "there is no authority yet"},
 		{name: "nothing, but a leaf in use", fault: "gone", live: trusting(middling, old), own: middling, why: "gone", previous: []*signer{middling, old}},
-		{name: "expired", stored: state{current: expired}, live: trusting(expired), own: expired, why: "the current authority is not valid now"},
-		{name: "expired, next there", stored: state{current: expired, next: middling}, live: trusting(expired), why: "the current authority is not valid now", current: middling},
-		{name: "of tomorrow", stored: state{current: future}, live: trusting(future), why: "the current authority is not valid now", previous: []*signer{future}},
+		{name: "expired", stored: state{current: expired}, live: trusting(expired), own: expired, why: "the current authority cannot sign now"},
+		{name: "expired, next there", stored: state{current: expired, next: middling}, live: trusting(expired), why: "the current authority cannot sign now", current: middling},
+		{name: "of tomorrow", stored: state{current: future}, live: trusting(future), why: "the current authority cannot sign now", previous: []*signer{future}},
+		{name: "for clients only", stored: state{current: clients}, live: trusting(clients), why: "the current authority cannot sign now", previous: []*signer{clients}},
+		{name: "for other names", stored: state{current: elsewhere}, live: trusting(middling), own: middling, why: "the current authority cannot sign now", previous: []*signer{middling}},
+		{name: "not for certificates", stored: state{current: middling, next: lists}, live: trusting(middling), own: middling, why: "the next authority cannot sign now", current: middling},
 		{name: "old", stored: state{current: old}, live: trusting(old), own: old, why: "less than a third of the current authority's life is left", current: old, newNext: true},
 		{name: "settled", stored: state{current: old, next: fresh}, live: trusting(old, fresh), own: fresh, why: "the next authority is trusted and takes over", current: fresh, previous: []*signer{old}},
 		{name: "not published", stored: state{current: old, next: fresh}, live: trusting(old), own: old, current: old, next: fresh},
-		{name: "next expired", stored: state{current: middling, next: expired}, live: trusting(middling), own: middling, why: "the next authority is not valid now", current: middling},
+		{name: "next expired", stored: state{current: middling, next: expired}, live: trusting(middling), own: middling, why: "the next authority cannot sign now", current: middling},
 		{name: "next unreadable", stored: state{current: middling}, fault: "next", live: trusting(middling, old), own: middling, why: "next", current: middling, previous: []*signer{old}},
 		{name: "from a backup", stored: state{current: fresh}, live: trusting(middling), own: middling, why: "an authority that is trusted and may be in use was missing", current: fresh, previous: []*signer{middling}},
 		{name: "from a backup, no leaf", stored: state{current: fresh}, live: trusting(middling, old, expired), why: "an authority that is trusted and may be in use was missing", current: fresh, previous: []*signer{middling, old}},

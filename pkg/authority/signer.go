@@ -48,9 +48,20 @@ func newSigner(now time.Time, lifetime time.Duration) (*signer, error) {
 	return &signer{cert, key}, err
 }
 
-// usable tells whether leaves that it signs now are good.
-func (s *signer) usable(now time.Time) bool {
-	return s != nil && s.cert.IsCA && !now.Before(s.cert.NotBefore) && now.Before(s.cert.NotAfter)
+// usable tells whether leaves for the hosts that it signs now are good. It signs one to see: an authority that somebody has
+// put into the Secret may be meant for other names or other uses.
+func (s *signer) usable(hosts []string, now time.Time) bool {
+	if s == nil || now.Before(s.cert.NotBefore) || !now.Before(s.cert.NotAfter) {
+		return false
+	}
+	leaf, err := s.sign(hosts, now, skew)
+	if err != nil {
+		return false
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(s.cert)
+	_, err = leaf.tls.Leaf.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
+	return err == nil
 }
 
 // readSigner reads an authority from PEM.
@@ -80,6 +91,11 @@ type leaf struct {
 	issuer *x509.Certificate
 	hosts  []string
 	renew  time.Time
+}
+
+// fresh tells whether the leaf's own time asks for no other: somebody may also have set the clock back behind its beginning.
+func (l *leaf) fresh(now time.Time) bool {
+	return !now.Before(l.tls.Leaf.NotBefore) && now.Before(l.renew)
 }
 
 // sign makes a leaf for the hosts, names or addresses.
@@ -116,7 +132,9 @@ func (s *signer) sign(hosts []string, now time.Time, lifetime time.Duration) (*l
 	}
 	return &leaf{
 		tls:    tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: cert},
-		issuer: s.cert, hosts: slices.Clone(hosts), renew: now.Add(until.Sub(now) * 2 / 3),
+		issuer: s.cert, hosts: slices.Clone(hosts),
+		// Without the monotonic clock, which stands still while a machine sleeps and when its clock is set.
+		renew: now.Add(until.Sub(now) * 2 / 3).Round(0),
 	}, nil
 }
 

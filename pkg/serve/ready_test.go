@@ -1,8 +1,10 @@
 package serve
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
+	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -64,13 +66,21 @@ func TestReadinessFollowsItsFunction(t *testing.T) {
 	}
 }
 
-// A folder that is empty at the start is no reason to end: the server becomes ready once it is filled.
+// A folder that is empty at the start is no reason to end, nor for the kubelet to end it: a probe is answered, and the
+// server becomes ready once the folder is filled.
 func TestReadyOnceTheFolderIs(t *testing.T) {
 	ca, dir := newAuthority(t), t.TempDir()
 	s := start(t, dir, ca, nil)
 	r := &readiness{addr: s.Addr(), certs: s.Certificates, conns: newConnections()}
 	if err := r.check(t.Context()); err == nil || !strings.Contains(err.Error(), "no certificate: open ") {
 		t.Errorf("empty folder: %v", err)
+	}
+	insecure := &tls.Config{InsecureSkipVerify: true} //nolint:gosec // a probe does not judge it either
+	probe := &http.Client{Transport: &http.Transport{TLSClientConfig: insecure, DisableKeepAlives: true}}
+	for path, want := range map[string]string{"/healthz": "ok", "/readyz": "not ready: no certificate: open "} {
+		if _, body, _ := s.get(t, probe, path); !strings.HasPrefix(body, want) {
+			t.Errorf("%s without a certificate: %q", path, body)
+		}
 	}
 	volume(t, dir, ca.issue(t, time.Hour))
 	c := s.client(t)

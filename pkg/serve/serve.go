@@ -64,7 +64,8 @@ type Server struct {
 	// Log gets changes of state: listening, certificates, readiness, stopping. The zero value logs nothing.
 	Log logr.Logger
 
-	addr atomic.Pointer[net.Addr]
+	addr    atomic.Pointer[net.Addr]
+	standIn *tls.Certificate // Start's
 
 	// Zero: drainTimeout. Tests are shorter of time.
 	drainTimeout time.Duration
@@ -102,6 +103,9 @@ func (s *Server) Start(ctx context.Context) error {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.Listen)
 	if err != nil {
 		return fmt.Errorf("starting the HTTPS server: %w", err)
+	}
+	if s.standIn, err = newStandIn(); err != nil {
+		return errors.Join(err, listener.Close())
 	}
 	addr := listener.Addr()
 	s.addr.Store(&addr)
@@ -165,14 +169,14 @@ func (s *Server) server(conns *connections, ready *readiness) *http.Server {
 	}
 }
 
-// certificate is a tls.Config's GetCertificate. A certificate that clients would refuse is served all the same: the
-// kubelet, which does not judge it, can then ask why the server is not ready.
+// certificate is a tls.Config's GetCertificate. A certificate that clients would refuse is served all the same, and one
+// that nobody trusts where there is none: the kubelet, which does not judge it, can then see that the server is alive and
+// ask why it is not ready.
 func (s *Server) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	cert, refused := s.Certificates.Serving()
-	if cert == nil {
-		return nil, refused
+	if cert, _ := s.Certificates.Serving(); cert != nil {
+		return cert, nil
 	}
-	return cert, nil
+	return s.standIn, nil
 }
 
 // limitRead bounds the reading of a request's body. http.Server.ReadTimeout would do it from the connection's opening

@@ -99,7 +99,7 @@ func TestChartTest(t *testing.T) {
 	if output, err := world.cp.Kubectl(t.Context(), rendered, "apply", "-f", "-"); err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}
-	const ns, name = stack.Name + "-test", "ensure-volumes-test"
+	const ns, name = "ensure-volumes-helm-test", "ensure-volumes-test"
 	wait(t, "the Job has a pod", func(ctx context.Context) error {
 		var pods corev1.PodList
 		if err := world.admin.List(ctx, &pods, client.InNamespace(ns)); err != nil {
