@@ -90,6 +90,7 @@ func New(config Config) (*Authority, error) {
 			Name: "ensure_volumes_certificate_authority_errors_total",
 			Help: "Looks at the authority's Secret and the webhook configuration that ended in an error. It grows for as long as the fault is there.",
 		}),
+		leaf:    &leaf{},
 		refused: errors.New("there is no certificate yet; waiting for the API server"),
 	}
 	if config.Metrics != nil {
@@ -97,22 +98,17 @@ func New(config Config) (*Authority, error) {
 			return nil, fmt.Errorf("registering the certificates' metrics: %w", err)
 		}
 	}
-	nobody, err := newSigner(a.now(), config.LeafLifetime)
-	if err != nil {
-		return nil, err
-	}
-	a.leaf, err = nobody.sign(nil, a.now(), config.LeafLifetime)
-	if err == nil {
-		a.leaf.issuer = nil
-	}
-	return a, err
+	return a, nil
 }
 
-// Serving is the certificate to serve now and why API servers would refuse it, as of the last look, which is at most ten
-// seconds old while the API server answers.
+// Serving is the certificate to serve now, nil before there is one, and why API servers would refuse it, as of the last
+// look, which is at most ten seconds old while the API server answers.
 func (a *Authority) Serving() (cert *tls.Certificate, refused error) {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
+	if a.leaf.issuer == nil {
+		return nil, a.refused
+	}
 	return &a.leaf.tls, a.refused
 }
 

@@ -36,8 +36,7 @@
 //  5. A leaf is renewed after two thirds of its life and never outlives its authority.
 //
 // Nobody is elected: each replica follows these rules, woken by watches of both objects, twice a second at most, and, in
-// case those are silent, every ten seconds. Until it has a leaf that the live caBundle trusts, it serves one that nobody
-// trusts, so that a probe can be told why it is not ready.
+// case those are silent, every ten seconds.
 //
 // The settling time is 5 minutes, a tenth of a leaf's lifetime where that is shorter. Certificates are valid from an hour
 // before they are made: clocks differ.

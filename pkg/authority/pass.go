@@ -173,9 +173,9 @@ func (a *Authority) renewLeaf(s state) error {
 
 // judge finds out whether API servers accept the leaf. An error of the look matters only where they do not: it is why.
 func (a *Authority) judge(err error) {
-	refused := a.live.refuses(a.leaf.tls.Leaf, a.now())
-	if a.leaf.issuer == nil {
-		refused = errors.New("there is no certificate yet")
+	refused := errors.New("there is no certificate yet")
+	if a.leaf.issuer != nil {
+		refused = a.live.refuses(a.leaf.tls.Leaf, a.now())
 	}
 	if refused != nil && err != nil {
 		refused = fmt.Errorf("%w; %w", refused, err)

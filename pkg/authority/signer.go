@@ -85,7 +85,7 @@ func (s *signer) keyPEM() ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: pemKey, Bytes: der}), nil
 }
 
-// leaf is a serving certificate with its key. A leaf without an issuer is one that nobody trusts.
+// leaf is a serving certificate with its key. Without an issuer it is none.
 type leaf struct {
 	tls    tls.Certificate
 	issuer *x509.Certificate

@@ -118,6 +118,10 @@ func (s *simulation) check(when string) {
 	now := s.now()
 	for i, r := range s.replicas {
 		cert, _ := r.Serving()
+		if cert == nil {
+			s.t.Errorf("%s, replica %d has no certificate\n%v", when, i, s.done)
+			continue
+		}
 		if id := cert.Leaf.SerialNumber.String(); !s.known[id] {
 			s.known[id] = true
 			s.leaves++
