@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -20,9 +21,9 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	crlog "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
@@ -35,8 +36,12 @@ import (
 
 // serveWebhook puts the parts together and runs them. When ctx ends, the server
 // drains first; the caches stay alive until its last request is answered.
+//
+// controller-runtime's manager would run them too, but brings servers of admission
+// and conversion webhooks, events and profiling along, 1.5 MiB, and never ends where
+// it is stopped before its caches are filled.
 func serveWebhook(ctx context.Context, o *options, log logr.Logger) error {
-	ctrl.SetLogger(log)
+	crlog.SetLogger(log)
 	klog.SetLogger(log)
 	cfg, err := clientcmd.BuildConfigFromFlags("", o.kubeconfig)
 	if err != nil {
@@ -47,11 +52,20 @@ func serveWebhook(ctx context.Context, o *options, log logr.Logger) error {
 	cfg.QPS, cfg.RateLimiter = -1, nil
 	cfg.UserAgent = "ensure-volumes"
 
-	mgr, err := newManager(cfg, o)
+	http, err := rest.HTTPClientFor(cfg)
+	if err != nil {
+		return fmt.Errorf("preparing the clients: %w", err)
+	}
+	mapper := o.OwnerKinds.Mapper()
+	core, live, err := newClients(cfg, http, mapper)
 	if err != nil {
 		return err
 	}
-	core, live, err := newClients(cfg, mgr.GetHTTPClient(), mgr.GetRESTMapper())
+	cached, err := newCache(cfg, http, mapper)
+	if err != nil {
+		return err
+	}
+	monitor, err := newMonitor(cfg, http, o)
 	if err != nil {
 		return err
 	}
@@ -59,7 +73,7 @@ func serveWebhook(ctx context.Context, o *options, log logr.Logger) error {
 	if err != nil {
 		return err
 	}
-	certificates, err := newCertificates(cfg, mgr.GetHTTPClient(), core, o, log)
+	certificates, err := newCertificates(cfg, http, core, o, log)
 	if err != nil {
 		return err
 	}
@@ -68,7 +82,7 @@ func serveWebhook(ctx context.Context, o *options, log logr.Logger) error {
 	s := &serve.Server{
 		Listen: o.listen, Certificates: certificates, Log: log,
 		Handler: &mutate.Handler{
-			Ensurer: &provision.Ensurer{Live: live, Cached: mgr.GetCache(), Claims: claims, Log: log, Config: o.Config},
+			Ensurer: &provision.Ensurer{Live: live, Cached: cached, Claims: claims, Log: log, Config: o.Config},
 			Log:     log, Metrics: admission,
 		},
 		Ready: func() error {
@@ -86,21 +100,23 @@ func serveWebhook(ctx context.Context, o *options, log logr.Logger) error {
 	serving, stop := context.WithCancel(ctx)
 	defer stop()
 	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer end()
 	wg.Go(func() { claims.Run(life, core) })
-	wg.Go(func() { synced.Store(mgr.GetCache().WaitForCacheSync(life)) })
-	var failure error
-	managed := make(chan struct{})
-	wg.Go(func() {
-		defer close(managed)
-		defer stop()
-		failure = mgr.Start(life)
-	})
+	wg.Go(func() { synced.Store(cached.WaitForCacheSync(life)) })
+	parts := []func(context.Context) error{cached.Start}
+	if monitor != nil {
+		parts = append(parts, monitor.Start)
+	}
+	failures := make([]error, len(parts))
+	for i, start := range parts {
+		wg.Go(func() {
+			defer stop()
+			failures[i] = start(life)
+		})
+	}
 	err = s.Start(serving)
 	end()
-	<-managed
-	return errors.Join(err, failure)
+	wg.Wait()
+	return errors.Join(err, errors.Join(failures...))
 }
 
 // newClients are the clients for the API server: one that watches the claims, and
@@ -138,34 +154,47 @@ func newCertificates(cfg *rest.Config, http *http.Client, core typedcorev1.Secre
 	})
 }
 
-// newManager is controller-runtime's manager: informers for the enabled
-// Namespaces' metadata and for StorageClasses, and the metrics' server.
-func newManager(cfg *rest.Config, o *options) (ctrl.Manager, error) {
+// newCache is controller-runtime's cache: informers for the enabled Namespaces'
+// metadata and for StorageClasses.
+func newCache(cfg *rest.Config, http *http.Client, mapper meta.RESTMapper) (cache.Cache, error) {
 	namespace := &metav1.PartialObjectMetadata{}
 	namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
 	class := &storagev1.StorageClass{}
-	shared := true // nobody changes what these caches hand out
-	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
-		Scheme:         scheme.Scheme,
-		MapperProvider: func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return o.OwnerKinds.Mapper(), nil },
-		Metrics:        server.Options{BindAddress: o.metricsListen},
-		Cache: cache.Options{
-			// A read that no informer answers is a mistake of ours, and must not become a LIST in a request's path.
-			ReaderFailOnMissingInformer: true,
-			DefaultTransform:            cache.TransformStripManagedFields(),
-			ByObject: map[client.Object]cache.ByObject{
-				namespace: {Label: labels.SelectorFromSet(labels.Set{claim.KeyAutoCreate: claim.Enabled}), UnsafeDisableDeepCopy: &shared},
-				class:     {UnsafeDisableDeepCopy: &shared},
-			},
+	shared := true // nobody changes what this cache hands out
+	cached, err := cache.New(cfg, cache.Options{
+		Scheme: scheme.Scheme, Mapper: mapper, HTTPClient: http,
+		// A read that no informer answers is a mistake of ours, and must not become a LIST in a request's path.
+		ReaderFailOnMissingInformer: true,
+		DefaultTransform:            cache.TransformStripManagedFields(),
+		ByObject: map[client.Object]cache.ByObject{
+			namespace: {Label: labels.SelectorFromSet(labels.Set{claim.KeyAutoCreate: claim.Enabled}), UnsafeDisableDeepCopy: &shared},
+			class:     {UnsafeDisableDeepCopy: &shared},
 		},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("preparing the manager: %w", err)
+		return nil, fmt.Errorf("preparing the cache: %w", err)
 	}
 	for _, object := range []client.Object{namespace, class} {
-		if _, err := mgr.GetCache().GetInformer(context.Background(), object, cache.BlockUntilSynced(false)); err != nil {
+		if _, err := cached.GetInformer(context.Background(), object, cache.BlockUntilSynced(false)); err != nil {
 			return nil, fmt.Errorf("preparing the informers: %w", err)
 		}
 	}
-	return mgr, nil
+	return cached, nil
+}
+
+// newMonitor is controller-runtime's server of metrics: its own, client-go's and
+// ours, Go's and the process's. It is nil where there is to be none.
+func newMonitor(cfg *rest.Config, http *http.Client, o *options) (server.Server, error) {
+	err := errors.Join(
+		metrics.Registry.Register(collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(collectors.MetricsAll))),
+		metrics.Registry.Register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("preparing the metrics: %w", err)
+	}
+	monitor, err := server.NewServer(server.Options{BindAddress: o.metricsListen}, cfg, http)
+	if err != nil {
+		return nil, fmt.Errorf("preparing the metrics: %w", err)
+	}
+	return monitor, nil
 }

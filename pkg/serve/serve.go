@@ -82,9 +82,6 @@ type Certificates interface {
 	Serving() (cert *tls.Certificate, refused error)
 }
 
-// NeedLeaderElection tells controller-runtime's manager that every replica serves.
-func (*Server) NeedLeaderElection() bool { return false }
-
 // Addr is the address that Start listens on, nil until it does. It is safe for concurrent use.
 func (s *Server) Addr() net.Addr {
 	if addr := s.addr.Load(); addr != nil {
