@@ -44,12 +44,13 @@ type entry struct {
 	Layers   []string
 }
 
-// write puts the image into a tarball. Every time in it is the same, so that
-// nothing but the files decides about its digest.
-func (r *recipe) write(w io.Writer, context, arch, name string) error {
+// write puts the image into a tarball and returns the size of its one layer
+// uncompressed, which is what engines show as the image's. Every time in it is the
+// same, so that nothing but the files decides about its digest.
+func (r *recipe) write(w io.Writer, context, arch, name string) (int64, error) {
 	layer, err := r.layer(context)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	config := configuration{
 		Architecture: arch, OS: "linux",
@@ -63,17 +64,17 @@ func (r *recipe) write(w io.Writer, context, arch, name string) error {
 	config.RootFS.DiffIDs = []string{"sha256:" + digest(layer)}
 	configJSON, err := json.Marshal(config)
 	if err != nil {
-		return fmt.Errorf("writing the image's configuration: %w", err)
+		return 0, fmt.Errorf("writing the image's configuration: %w", err)
 	}
 	// Compressed, as a registry keeps it; the configuration names the digest of what is in it.
 	compressed, err := squeeze(layer)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	configName, layerName := digest(configJSON)+".json", digest(compressed)+".tar.gz"
 	manifest, err := json.Marshal([]entry{{configName, []string{name}, []string{layerName}}})
 	if err != nil {
-		return fmt.Errorf("writing the image's manifest: %w", err)
+		return 0, fmt.Errorf("writing the image's manifest: %w", err)
 	}
 	archive := tar.NewWriter(w)
 	for _, file := range []struct {
@@ -81,13 +82,13 @@ func (r *recipe) write(w io.Writer, context, arch, name string) error {
 		content []byte
 	}{{configName, configJSON}, {layerName, compressed}, {"manifest.json", manifest}} {
 		if err := add(archive, file.name, 0o644, file.content); err != nil {
-			return fmt.Errorf("writing the image: %w", err)
+			return 0, fmt.Errorf("writing the image: %w", err)
 		}
 	}
 	if err := archive.Close(); err != nil {
-		return fmt.Errorf("writing the image: %w", err)
+		return 0, fmt.Errorf("writing the image: %w", err)
 	}
-	return nil
+	return int64(len(layer)), nil
 }
 
 // layer is the image's one layer: the files copied into it, owned by root.

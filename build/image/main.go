@@ -32,7 +32,7 @@ func run(args []string, stderr io.Writer) error {
 	arch := flags.String("arch", "amd64", "TARGETARCH, and the image's `architecture`")
 	name := flags.String("name", "", "the image's `name:tag`")
 	output := flags.String("o", "", "`path` of the tarball")
-	most := flags.Int64("max-mib", 0, "refuse a larger tarball; 0: any `size` will do")
+	most := flags.Int64("max-mib", 0, "refuse an image whose files have more than this `size`, uncompressed, as an engine keeps them; 0: any will do")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -54,19 +54,23 @@ func run(args []string, stderr io.Writer) error {
 		return fmt.Errorf("writing the image: %w", err)
 	}
 	defer os.Remove(fresh)
-	if err := errors.Join(recipe.write(file, *context, *arch, *name), file.Close()); err != nil {
+	size, err := recipe.write(file, *context, *arch, *name)
+	if err := errors.Join(err, file.Close()); err != nil {
 		return err
 	}
 	info, err := os.Stat(fresh)
 	if err != nil {
 		return fmt.Errorf("writing the image: %w", err)
 	}
-	if size := float64(info.Size()) / (1 << 20); *most > 0 && size > float64(*most) {
-		return fmt.Errorf("the image has %.1f MiB, more than %d MiB", size, *most)
+	if *most > 0 && size > *most<<20 {
+		return fmt.Errorf("the image has %.2f MiB, more than %d MiB", mebibytes(size), *most)
 	}
 	if err := os.Rename(fresh, *output); err != nil {
 		return fmt.Errorf("writing the image: %w", err)
 	}
-	fmt.Fprintf(stderr, "%s: %s for linux/%s, %.1f MiB\n", *output, *name, *arch, float64(info.Size())/(1<<20))
+	fmt.Fprintf(stderr, "%s: %s for linux/%s, %.1f MiB, as a compressed tarball %.1f MiB\n",
+		*output, *name, *arch, mebibytes(size), mebibytes(info.Size()))
 	return nil
 }
+
+func mebibytes(size int64) float64 { return float64(size) / (1 << 20) }
