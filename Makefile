@@ -52,7 +52,7 @@ build: ## bin/webhook; 1 minute the first time
 .PHONY: image
 image: ## bin/ensure-volumes-image.tar, for this machine or ARCH=arm64, without a container engine; 10 s
 	@mkdir -p bin/linux-$(ARCH)
-	GOOS=linux GOARCH=$(ARCH) go build -ldflags "-s -w" -o bin/linux-$(ARCH)/webhook ./cmd/webhook
+	GOOS=linux GOARCH=$(ARCH) go build -ldflags "-s -w -funcalign=16" -o bin/linux-$(ARCH)/webhook ./cmd/webhook
 	@go run ./build/image -arch $(ARCH) -name ensure-volumes:dev -max-mib 30 -o bin/ensure-volumes-image.tar
 
 .PHONY: helm
