@@ -1,0 +1,111 @@
+package docs
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// The kinds of blocks; see the package's documentation.
+const (
+	script  = "sh"
+	console = "console"
+)
+
+// Block is one fenced block of a document that is run.
+type Block struct {
+	// Section is the last heading before it.
+	Section string
+	// Line is where its first line stands in the document, from 1.
+	Line int
+	// Steps are its commands: one in a script, one or more in a console block.
+	Steps []Step
+}
+
+// Step is one command, or script, and what it says.
+type Step struct {
+	// Line is where it begins in the document, from 1.
+	Line int
+	// Command is run by bash.
+	Command string
+	// Output is compared line by line where Console is true; in a script nobody looks at it.
+	Output  []string
+	Console bool
+}
+
+// Parse finds the blocks of a document that are run, in their order. A block of a kind that is not known, and one that does not
+// end, are errors.
+func Parse(markdown string) ([]Block, error) {
+	var blocks []Block
+	section := ""
+	lines := strings.Split(markdown, "\n")
+	for i := 0; i < len(lines); i++ {
+		if heading := strings.TrimLeft(lines[i], "#"); heading != lines[i] && strings.HasPrefix(heading, " ") {
+			section = strings.TrimSpace(heading)
+			continue
+		}
+		indent, kind, ok := fence(lines[i])
+		if !ok {
+			continue
+		}
+		first := i + 1
+		end := slices.IndexFunc(lines[first:], func(l string) bool { return strings.TrimSpace(l) == "```" })
+		if end < 0 {
+			return nil, fmt.Errorf("line %d: the block does not end", first)
+		}
+		i = first + end
+		body := make([]string, end)
+		for n, l := range lines[first:i] {
+			// Of a block in a list the list's indentation is no part.
+			var within bool
+			if body[n], within = strings.CutPrefix(l, indent); !within && strings.TrimSpace(l) != "" {
+				return nil, fmt.Errorf("line %d: indented less than the block that it is in", first+n+1)
+			}
+		}
+		block := Block{Section: section, Line: first + 1}
+		var err error
+		switch kind {
+		case script:
+			block.Steps = []Step{{Line: first + 1, Command: strings.Join(body, "\n")}}
+		case console:
+			block.Steps, err = session(body, first+1)
+		case "yaml", "text", "promql":
+			continue
+		default:
+			err = fmt.Errorf("line %d: a block of kind %q; write sh or console for what is run, yaml, text or promql for what is not", first, kind)
+		}
+		if err != nil {
+			return nil, err
+		}
+		blocks = append(blocks, block)
+	}
+	return blocks, nil
+}
+
+// fence reads the line that opens a block.
+func fence(line string) (indent, kind string, ok bool) {
+	text := strings.TrimLeft(line, " ")
+	kind, ok = strings.CutPrefix(text, "```")
+	return line[:len(line)-len(text)], strings.TrimSpace(kind), ok
+}
+
+// session reads a console block whose first line is the document's line number at.
+func session(body []string, at int) ([]Step, error) {
+	var steps []Step
+	for n, l := range body {
+		last := len(steps) - 1
+		if command, ok := strings.CutPrefix(l, "$ "); ok {
+			steps = append(steps, Step{Line: at + n, Command: command, Console: true})
+		} else if last < 0 {
+			return nil, fmt.Errorf("line %d: a console block begins with a command; write it as \"$ command\"", at+n)
+		} else if more, ok := strings.CutPrefix(l, "> "); ok && len(steps[last].Output) == 0 {
+			steps[last].Command += "\n" + more
+		} else {
+			steps[last].Output = append(steps[last].Output, l)
+		}
+	}
+	if len(steps) == 0 {
+		return nil, fmt.Errorf("line %d: a console block without a command", at)
+	}
+	return steps, nil
+}
