@@ -70,7 +70,7 @@ test: race-detector cluster-binaries build helm ## everything that can be proved
 	go test -count=1 -p 1 -timeout 20m $$(go list ./test/... | grep -v /test/e2e) # which needs a node
 
 .PHONY: e2e
-e2e: node-binaries build helm image ## the whole on a real cluster of one node; as root; 10 minutes
+e2e: node-binaries build helm image ## the whole on a real cluster of one node; as root; 15 minutes
 	go test -count=1 ./charts/...
 	go test -count=1 -v -timeout 30m ./test/e2e
 
