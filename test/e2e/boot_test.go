@@ -59,11 +59,26 @@ func TestBoot(t *testing.T) {
 			return err
 		})
 		served := time.Now()
+		eventually(t, time.Minute, "every replica has been started", func() error { return g.startedSince(t, begin) })
 		g.wantReady(t, 2)
 		g.kubectl(t, "rollout", "status", "deployment", "workload", "-n", "sandboxes", "--timeout=3m")
 		r.say("boot %d: the node was up after %s, pods were admitted %s later (%d tries refused before), all was well %s after the start", n+1,
 			up.Sub(begin).Round(100*time.Millisecond), served.Sub(up).Round(100*time.Millisecond), refused, time.Since(begin).Round(100*time.Millisecond))
 	}
+}
+
+// startedSince says which replica has not been started since a time: what the
+// API server knows of it is from before.
+func (g *ground) startedSince(t *testing.T, begin time.Time) error {
+	pods, _, err := g.replicas(t.Context())
+	for _, pod := range pods {
+		for _, container := range pod.Status.ContainerStatuses {
+			if running := container.State.Running; running == nil || running.StartedAt.Time.Before(begin.Truncate(time.Second)) {
+				return fmt.Errorf("%s: %+v", pod.Name, container.State)
+			}
+		}
+	}
+	return err
 }
 
 // admits creates a pod with a missing claim and looks for the claim.

@@ -71,11 +71,12 @@ func (g *ground) shares(t *testing.T) {
 	g.kubectl(t, "delete", "pod", "writer", "reader", "-n", ns)
 }
 
-// certificates are what the built-in authority keeps.
+// certificates are what the built-in authority keeps. The generation tells of a
+// change that was taken back.
 func (g *ground) certificates(t *testing.T) string {
 	t.Helper()
 	return g.kubectl(t, "get", "secret", caSecret, "-n", stack.Name, "-o", "jsonpath={.metadata.uid} {.data}") + "\n" +
-		g.kubectl(t, "get", "mutatingwebhookconfiguration", stack.Name, "-o", "jsonpath={.metadata.uid} {.webhooks[*].clientConfig.caBundle}")
+		g.kubectl(t, "get", "mutatingwebhookconfiguration", stack.Name, "-o", "jsonpath={.metadata.uid} {.metadata.generation} {.webhooks[*].clientConfig.caBundle}")
 }
 
 func (g *ground) upgrades(t *testing.T) {
@@ -154,6 +155,8 @@ func (g *ground) uninstalls(t *testing.T, before string) {
 	if got := g.kubectl(t, "get", "pod", "after", "-n", ns, "-o", "jsonpath={.metadata.annotations}"); strings.Contains(got, created) {
 		t.Errorf("the pod is not as it was written: %s", got)
 	}
+	g.wantMissing(t, ns, "after", "never-made")
+	time.Sleep(3 * time.Second)
 	g.wantMissing(t, ns, "after", "never-made")
 	// What was kept is used as before.
 	g.run(t, ns, running("third", "home", "cat /home/file"))

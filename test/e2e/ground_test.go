@@ -215,6 +215,22 @@ func (g *ground) wantReady(t *testing.T, n int) {
 	})
 }
 
+// wantNoRestarts holds that no replica has died.
+func (g *ground) wantNoRestarts(t *testing.T) {
+	t.Helper()
+	pods, _, err := g.replicas(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pod := range pods {
+		for _, container := range pod.Status.ContainerStatuses {
+			if container.RestartCount != 0 {
+				t.Errorf("replica %s was started again %d times: %+v", pod.Name, container.RestartCount, container.LastTerminationState)
+			}
+		}
+	}
+}
+
 // eventually insists until try succeeds, for the limit at most.
 func eventually(t *testing.T, limit time.Duration, what string, try func() error) {
 	t.Helper()

@@ -19,6 +19,8 @@ func TestRollout(t *testing.T) {
 	before := g.asked(t)
 	r := g.report(t)
 	l := g.start(t, "load", pace{1, 30 * time.Millisecond})
+	// Connections that are opened for a burst are idle until the next one.
+	b := g.start(t, "bursts", pace{40, 20 * time.Second})
 	each := deletions / rollouts
 	for range rollouts {
 		g.kubectl(t, "rollout", "restart", "deployment", stack.Name, "-n", stack.Name)
@@ -28,16 +30,34 @@ func TestRollout(t *testing.T) {
 			g.deleteOne(t)
 		}
 	}
-	for l.count() < creates && len(l.since(time.Time{})) == 0 {
+	disturbed := l.count() + b.count()
+	for l.count()+b.count() < creates && len(l.since(time.Time{})) == 0 {
 		time.Sleep(time.Second)
 	}
+	g.wantGone(t) // the end of the last replicas is under load as well
 	l.finish()
-	failures := l.since(time.Time{})
+	b.finish()
+	failures := append(l.since(time.Time{}), b.since(time.Time{})...)
 	wantNone(t, failures)
+	g.wantNoRestarts(t)
+	total := l.count() + b.count()
 	r.say("%d rolling restarts and %d deletions of single pods under load, failurePolicy Fail", rollouts, each*rollouts)
-	r.say("%s", l.summary())
-	r.say("%d creates failed; each of the others had its claim", len(failures))
-	g.wantAsked(t, r, before, l)
+	r.say("%d creates, %d of them before the last of these was over; %d creates failed; each of the others had its claim", total, disturbed, len(failures))
+	r.say("one by one: %s", l.summary())
+	r.say("40 at once: %s", b.summary())
+	g.wantAsked(t, r, before, total)
+}
+
+// wantGone waits until every replica that was on its way out is gone.
+func (g *ground) wantGone(t *testing.T) {
+	t.Helper()
+	eventually(t, 3*time.Minute, "only two pods are left", func() error {
+		pods, err := g.clients.CoreV1().Pods(stack.Name).List(t.Context(), metav1.ListOptions{})
+		if err == nil && len(pods.Items) != 2 {
+			err = fmt.Errorf("there are %d", len(pods.Items))
+		}
+		return err
+	})
 }
 
 // deleteOne deletes one replica and returns when its successor is ready.
