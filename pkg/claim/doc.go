@@ -31,4 +31,12 @@
 // annotations, its pod-wide labels; the same four of the pod's owner; the
 // Namespace's pod-wide annotations; the fallback. Two different values at one
 // rank are a [Fault].
+//
+// # Docker
+//
+// A [Container] has labels only, and they take the place of a pod's annotations:
+// flat, with any characters in their values, and structured. There is no owner
+// and no Namespace. Otherwise a hint means the same: one table of tests is run
+// for both. What a runtime cannot do with a field ([Table] says which) is not
+// decided here, and names are judged by [CheckName] or [CheckVolumeName].
 package claim

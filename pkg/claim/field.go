@@ -199,3 +199,20 @@ func CheckName(name string) string {
 	}
 	return ""
 }
+
+// CheckVolumeName returns what is wrong with a named volume's name on Docker,
+// text for a person, or "". It is the rule of the engine's own driver, and what
+// a folder's name can hold.
+func CheckVolumeName(name string) string {
+	good := len(name) >= 2 && len(name) <= 255
+	for i := 0; good && i < len(name); i++ {
+		c := name[i]
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+		good = letter || i > 0 && (c == '_' || c == '.' || c == '-')
+	}
+	if good {
+		return ""
+	}
+	return "invalid volume name " + Quote(name, 64) +
+		"; it must have 2 to 255 letters, digits, '_', '.' and '-', and begin with a letter or a digit"
+}

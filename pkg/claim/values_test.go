@@ -86,15 +86,15 @@ func valueRows() []row {
 			hints: keys{home + "storageClass": "fast.ssd-1.example.com"}, home: ok("class=fast.ssd-1.example.com"),
 		},
 		{
-			rule: "a class that cannot be the name of one", on: onPods,
+			rule:  "a class that cannot be the name of one",
 			hints: keys{home + "storageClass": "Fast SSD"}, home: refused("storageClass", `"Fast SSD"`),
 		},
 		{
-			rule: "a class with a line break", on: onPods,
+			rule:  "a class with a line break",
 			hints: keys{home + "storageClass": "fast\n"}, home: refused("storageClass", `"fast\n"`),
 		},
 		{
-			rule: "a class longer than a name may be", on: onPods,
+			rule:  "a class longer than a name may be",
 			hints: keys{every + "storageClass": strings.Repeat("a", 254)}, both: refused("storageClass", `aaa`),
 		},
 	}
@@ -188,6 +188,19 @@ func TestNames(t *testing.T) {
 	} {
 		if claim.CheckName(bad) == "" {
 			t.Errorf("CheckName(%q) finds nothing wrong", bad)
+		}
+	}
+}
+
+func TestVolumeNames(t *testing.T) {
+	for _, good := range []string{"ab", "home", "Alice_Home.1", "0-", "a.", "x__y", strings.Repeat("a", 255)} {
+		if problem := claim.CheckVolumeName(good); problem != "" {
+			t.Errorf("CheckVolumeName(%q) = %q", good, problem)
+		}
+	}
+	for _, bad := range []string{"", "a", "-ab", ".ab", "_ab", "a b", "a/b", "./ab", "hömé", "ab\n", "ab\x00", strings.Repeat("a", 256)} {
+		if claim.CheckVolumeName(bad) == "" {
+			t.Errorf("CheckVolumeName(%q) finds nothing wrong", bad)
 		}
 	}
 }
