@@ -45,16 +45,17 @@ func list(t *testing.T, patterns ...string) []listed {
 // mayImport is which of our packages a package may import, itself apart. A
 // package that is not here may not exist: give it its place first.
 var mayImport = map[string][]string{
-	"cmd/webhook":   {"pkg/authority", "pkg/claim", "pkg/mutate", "pkg/provision", "pkg/serve"},
-	"pkg/authority": {},
-	"pkg/mutate":    {"pkg/claim", "pkg/provision"},
-	"pkg/provision": {"pkg/claim"},
-	"pkg/claim":     {},
-	"pkg/serve":     {},
-	"test/docs":     {},
+	"cmd/webhook":     {"pkg/authority", "pkg/claim", "pkg/mutate", "pkg/provision", "pkg/serve"},
+	"pkg/authority":   {},
+	"pkg/mutate":      {"pkg/claim", "pkg/provision"},
+	"pkg/provision":   {"pkg/claim"},
+	"pkg/claim":       {},
+	"pkg/dockerproxy": {"pkg/claim"},
+	"pkg/serve":       {},
+	"test/docs":       {},
 }
 
-// TestImportDirections: cmd/webhook → mutate → provision → claim; serve and authority by themselves.
+// TestImportDirections: cmd/webhook → mutate → provision → claim ← dockerproxy; serve and authority by themselves.
 func TestImportDirections(t *testing.T) {
 	for _, p := range list(t, "./cmd/...", "./pkg/...", "./test/docs") {
 		name := strings.TrimPrefix(p.ImportPath, module)
@@ -84,6 +85,9 @@ var bans = []struct {
 	{"pkg/mutate", "sigs.k8s.io/controller-runtime/pkg/webhook", "its handlers always answer HTTP 200 and cannot ask for a retry"},
 	{"pkg/serve", "k8s.io/", "a server of HTTPS knows no Kubernetes"},
 	{"pkg/authority", "sigs.k8s.io/controller-runtime", "two objects need no cache, and the certificate comes before the caches"},
+	{"pkg/dockerproxy", "k8s.io/client-go", "Docker's companion knows no cluster"},
+	{"pkg/dockerproxy", "k8s.io/api/", "Docker's companion knows no cluster"},
+	{"pkg/dockerproxy", "sigs.k8s.io/controller-runtime", "Docker's companion knows no cluster"},
 	{"cmd/webhook", "k8s.io/kubernetes", "the control plane is for tests"},
 	{"cmd/webhook", "sigs.k8s.io/controller-runtime/pkg/manager", "1.5 MiB, and it never ends where it is stopped before its caches are filled"},
 	{"cmd/webhook", "testing", "a test's package"},

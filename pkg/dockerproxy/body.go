@@ -1,0 +1,175 @@
+package dockerproxy
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/ensure-volumes/ensure-volumes/pkg/claim"
+)
+
+// createBody is the body of a container create, taken apart as far as named
+// volumes and hints go.
+type createBody struct {
+	top, host    object
+	labels       map[string]string
+	binds        []string
+	mounts       []json.RawMessage
+	volumeDriver string
+	uses         []use
+}
+
+// use is one mention of a named volume.
+type use struct {
+	name  string
+	index int // in Binds or in Mounts
+	bind  *bind
+	mount *volumeMount
+}
+
+// bind is an entry of HostConfig.Binds: NAME:TARGET[:MODE].
+type bind struct {
+	target           string
+	readOnly, noCopy bool
+	consistency      string
+	unsayable        string // the part of the mode that a Mount cannot express
+}
+
+// volumeMount is an entry of HostConfig.Mounts.
+type volumeMount struct {
+	object, options object
+	labels          map[string]string
+	configured      bool // the caller gave a driver or its options
+}
+
+// readCreate reads a body that is JSON. What it does not understand is an error,
+// text for a person.
+func readCreate(raw []byte) (*createBody, error) {
+	b := new(createBody)
+	var err error
+	b.top, err = readObject(raw, "HostConfig", "Labels", "Binds", "Mounts", "VolumeDriver")
+	if err != nil {
+		return nil, err
+	}
+	// The engine still reads these from the top level, as clients of 2014 wrote them.
+	for _, key := range []string{"Binds", "Mounts", "VolumeDriver"} {
+		if v := string(b.top.value(key)); v != "" && v != "null" && v != `""` && v != "[]" {
+			return nil, fmt.Errorf("%s: at the top level it is not read; write it into HostConfig", key)
+		}
+	}
+	if _, err := readObject(b.top.value("Labels")); err != nil {
+		return nil, fmt.Errorf("Labels: %w", err)
+	}
+	if err := b.top.decode("Labels", &b.labels); err != nil {
+		return nil, err
+	}
+	if b.host, err = readObject(b.top.value("HostConfig"), "Binds", "Mounts", "VolumeDriver"); err != nil {
+		return nil, fmt.Errorf("HostConfig: %w", err)
+	}
+	err = errors.Join(b.host.decode("VolumeDriver", &b.volumeDriver), b.host.decode("Binds", &b.binds))
+	if err == nil {
+		b.mounts, err = readArray(b.host.value("Mounts"))
+	}
+	if err == nil {
+		err = b.readUses()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("HostConfig: %w", err)
+	}
+	return b, nil
+}
+
+func (b *createBody) readUses() error {
+	for i, text := range b.binds {
+		name, parsed, err := readBind(text)
+		if err != nil {
+			return err
+		}
+		if name != "" {
+			b.uses = append(b.uses, use{name: name, index: i, bind: parsed})
+		}
+	}
+	for i, raw := range b.mounts {
+		name, parsed, err := readMount(raw)
+		if err != nil {
+			return fmt.Errorf("Mounts[%d]: %w", i, err)
+		}
+		if name != "" {
+			b.uses = append(b.uses, use{name: name, index: i, mount: parsed})
+		}
+	}
+	return nil
+}
+
+// names are the named volumes, each once, as they come.
+func (b *createBody) names() []string {
+	var names []string
+	for _, u := range b.uses {
+		if !slices.Contains(names, u.name) {
+			names = append(names, u.name)
+		}
+	}
+	return names
+}
+
+// readBind reads a Bind by the engine's rule. The name is empty where it names
+// no volume: a path of the host, or an anonymous one.
+func readBind(text string) (name string, b *bind, err error) {
+	parts := strings.Split(text, ":")
+	if parts[0] == "" || len(parts) > 3 {
+		return "", nil, fmt.Errorf("invalid volume specification: %s", claim.Quote(text, 128))
+	}
+	if len(parts) == 1 || path.IsAbs(parts[0]) {
+		return "", nil, nil
+	}
+	b = &bind{target: parts[1]}
+	if len(parts) == 2 || parts[2] == "" {
+		return parts[0], b, nil
+	}
+	for mode := range strings.SplitSeq(parts[2], ",") {
+		switch mode {
+		case "rw", "z": // what a Mount has by itself
+		case "ro":
+			b.readOnly = true
+		case "nocopy":
+			b.noCopy = true
+		case "consistent", "cached", "delegated":
+			b.consistency = mode
+		default:
+			b.unsayable = mode
+		}
+	}
+	if b.unsayable == "" && (strings.Contains(parts[2], "ro") && strings.Contains(parts[2], "rw") || strings.Count(parts[2], "nocopy") > 1) {
+		b.unsayable = parts[2] // contradicts itself: the engine's to refuse
+	}
+	return parts[0], b, nil
+}
+
+func readMount(raw []byte) (name string, m *volumeMount, err error) {
+	m = new(volumeMount)
+	if m.object, err = readObject(raw, "Type", "Source", "VolumeOptions"); err != nil {
+		return "", nil, err
+	}
+	var kind string
+	if err := errors.Join(m.object.decode("Type", &kind), m.object.decode("Source", &name)); err != nil {
+		return "", nil, err
+	}
+	if kind != "volume" || name == "" {
+		return "", nil, nil
+	}
+	if m.options, err = readObject(m.object.value("VolumeOptions"), "Labels", "DriverConfig"); err != nil {
+		return "", nil, fmt.Errorf("VolumeOptions: %w", err)
+	}
+	driver, err := readObject(m.options.value("DriverConfig"), "Name", "Options")
+	if err != nil {
+		return "", nil, fmt.Errorf("DriverConfig: %w", err)
+	}
+	var driverName string
+	var options map[string]string
+	err = errors.Join(m.options.decode("Labels", &m.labels), driver.decode("Name", &driverName), driver.decode("Options", &options))
+	m.configured = driverName != "" || len(options) > 0
+	return name, m, err
+}

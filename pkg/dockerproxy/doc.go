@@ -1,0 +1,29 @@
+// Package dockerproxy is the Docker companion: a reverse proxy in front of the
+// engine's API that ensures the named volumes a container asks for, with the
+// hints of package claim read from the container's labels.
+//
+// A request takes one of four ways ([Proxy]):
+//
+//  1. POST /containers/create: the body is read as a whole and understood, or
+//     refused. Each named volume in HostConfig.Binds and HostConfig.Mounts is
+//     looked up; what is missing is judged by its hints and written as a Mount
+//     with driver, options and labels, so that the engine makes volume and
+//     container in one call. What exists is written as a Mount too, so that its
+//     removal in between cannot make it bare. Warnings travel in the answer.
+//  2. POST /volumes/create without driver and options: the default class.
+//  3. POST /containers/ID/attach and /exec/ID/start without an Upgrade header:
+//     the engine answers with a raw stream that no HTTP proxy carries.
+//  4. Everything else passes unchanged, upgrades (101) included.
+//
+// The way is chosen by the decoded and cleaned path, as the engine's router
+// sees it, and the first two send the engine a path and a body of our making:
+// no spelling of a request comes past them.
+//
+// Bodies are edited in place: fields that are not ours keep their bytes. Keys
+// are compared as the engine's JSON decoder does, without regard to case; one
+// that is ours in another case, or twice, could be read differently by the two
+// of us and is refused.
+//
+// Lookups use paths without a version, which every engine answers with its own,
+// so that the engine's age does not matter.
+package dockerproxy

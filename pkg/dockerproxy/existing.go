@@ -1,0 +1,74 @@
+package dockerproxy
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/ensure-volumes/ensure-volumes/pkg/claim"
+)
+
+// existing warns of what the volume does not satisfy, and writes it as a Mount
+// with what its hints would give, its own driver apart, so that a removal
+// between this look and the engine's cannot make it bare.
+func (c *Config) existing(p *plan, b *createBody, w claim.Want, v *volume, forName string, now time.Time) {
+	for _, f := range w.Faults {
+		p.warnings = append(p.warnings, fmt.Sprintf("volume %s exists, a faulty hint has no effect: %s", claim.Quote(w.Name, 64), f.Error()))
+	}
+	p.warnings = append(p.warnings, drift(w, v)...)
+	if v.exclusive() {
+		p.exclusive = append(p.exclusive, w.Name)
+	}
+	if !w.CreateIfNotExists.Value || !c.AutoCreate {
+		return // it must not come into being by our doing
+	}
+	for _, u := range b.uses {
+		if u.name == w.Name && u.bind != nil && b.volumeDriver != "" && b.volumeDriver != v.Driver {
+			return // the engine says that the drivers conflict
+		}
+	}
+	class, className, problem := c.class(w)
+	s := spec{Driver: v.Driver}
+	if problem == "" && class.Driver == v.Driver {
+		s.Options = class.options(w.Storage.Value)
+	} else {
+		class, className = Class{}, ""
+	}
+	s.Labels = c.labels(class, className, w, forName, now)
+	p.specs[w.Name] = s
+}
+
+// ours reports whether the volume was made by a companion.
+func (v *volume) ours() bool {
+	return v.Labels[keyManagedBy] == managedBy && v.Labels[keyCreated] != ""
+}
+
+// exclusive reports whether the volume goes with its last container.
+func (v *volume) exclusive() bool { return v.ours() && v.Labels[keyDeleteLast] == "true" }
+
+// drift are the warnings for a volume that does not satisfy its hints. Access
+// modes mean nothing here; a larger volume satisfies.
+func drift(w claim.Want, v *volume) []string {
+	var warnings []string
+	differs := func(field, asked, has string) {
+		warnings = append(warnings, claim.Warning("volume ", w.Name, " exists: "+field+" "+asked+" asked, it has "+has))
+	}
+	if w.Storage.Hinted() {
+		has, err := resource.ParseQuantity(v.Labels[keyStorage])
+		switch {
+		case err != nil:
+			differs("storage", w.Storage.Value.String(), "no size")
+		case w.Storage.Value.Cmp(has) > 0:
+			differs("storage", w.Storage.Value.String(), has.String())
+		}
+	}
+	if class := v.Labels[keyClass]; w.StorageClass.Hinted() && w.StorageClass.Value != class {
+		differs("storageClass", claim.Quote(w.StorageClass.Value, 24), claim.Quote(class, 24))
+	}
+	if w.DeleteOnSandboxTermination.Hinted() && w.DeleteOnSandboxTermination.Value != v.exclusive() {
+		differs("deleteOnSandboxTermination", strconv.FormatBool(w.DeleteOnSandboxTermination.Value), strconv.FormatBool(v.exclusive()))
+	}
+	return warnings
+}

@@ -1,0 +1,97 @@
+package dockerproxy
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ensure-volumes/ensure-volumes/pkg/claim"
+)
+
+// look finds which of the volumes exist, all at once.
+func (p *Proxy) look(ctx context.Context, names []string) (map[string]*volume, error) {
+	var problems []string
+	for _, name := range names {
+		if problem := claim.CheckVolumeName(name); problem != "" {
+			problems = append(problems, problem)
+		}
+	}
+	if len(names) > claim.MaxClaims {
+		return nil, refuse(http.StatusBadRequest, "the container has %d different volumes, at most %d are ensured", len(names), claim.MaxClaims)
+	}
+	if len(problems) > 0 {
+		return nil, refuse(http.StatusBadRequest, "%s", strings.Join(problems, "; "))
+	}
+	volumes, errs := make([]*volume, len(names)), make([]error, len(names))
+	var wg sync.WaitGroup
+	for i, name := range names {
+		wg.Go(func() { volumes[i], errs[i] = p.engine.volume(ctx, name) })
+	}
+	wg.Wait()
+	found := make(map[string]*volume, len(names))
+	for i, v := range volumes {
+		if v != nil {
+			found[names[i]] = v
+		}
+	}
+	return found, errors.Join(errs...)
+}
+
+// createVolume gives a volume that is created without a driver the default class.
+func (p *Proxy) createVolume(w http.ResponseWriter, r *http.Request, canonical string) (*http.Request, error) {
+	raw, err := readBody(w, r)
+	if err != nil {
+		return nil, err
+	}
+	body, err := p.defaultClass(r.Context(), raw)
+	if err != nil {
+		return nil, err
+	}
+	return withBody(r.Context(), r, canonical, body), nil
+}
+
+func (p *Proxy) defaultClass(ctx context.Context, raw []byte) ([]byte, error) {
+	o, err := readObject(raw, "Name", "Driver", "DriverOpts", "Labels")
+	var name, driver string
+	var options, labels map[string]string
+	if err == nil {
+		err = errors.Join(o.decode("Name", &name), o.decode("Driver", &driver), o.decode("DriverOpts", &options), o.decode("Labels", &labels))
+	}
+	if err == nil {
+		_, err = readObject(o.value("Labels"))
+	}
+	if err != nil {
+		return nil, refuse(http.StatusBadRequest, "the body is not understood: %v", err)
+	}
+	c := p.config.Load()
+	if !c.AutoCreate || name == "" || driver != "" || len(options) > 0 {
+		return raw, nil
+	}
+	found, err := p.look(ctx, []string{name})
+	if err != nil {
+		return nil, err
+	}
+	want := claim.Resolve(name, c.DefaultStorage)
+	class, className, problem := c.class(want)
+	if problem != "" {
+		return nil, refuse(http.StatusBadRequest, "defaultClass: %s", problem)
+	}
+	if v := found[name]; v != nil && v.Driver != class.Driver {
+		return raw, nil // the engine answers with the volume as it is; another driver would be a conflict
+	}
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	for k, v := range c.labels(class, className, want, "", time.Now()) {
+		labels[k] = v
+	}
+	for key, value := range map[string]any{"Driver": class.Driver, "DriverOpts": class.options(want.Storage.Value), "Labels": labels} {
+		if o, err = o.set(key, value); err != nil {
+			return nil, err
+		}
+	}
+	return o.raw, nil
+}

@@ -1,0 +1,172 @@
+package dockerproxy
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httputil"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+)
+
+// maxBody is how long the body of a create may be, in bytes.
+const maxBody = 4 << 20
+
+// Proxy is the companion, an http.Handler in front of one engine. It is safe for
+// concurrent use. Make one with [New].
+type Proxy struct {
+	engine  *engine
+	socket  string
+	config  atomic.Pointer[Config]
+	reverse *httputil.ReverseProxy
+	state   *State
+	log     logr.Logger
+}
+
+// New is a companion in front of the engine's socket. state may be nil: then no
+// volume goes with its last container.
+func New(socket string, c *Config, state *State, log logr.Logger) *Proxy {
+	p := &Proxy{engine: newEngine(socket), socket: socket, state: state, log: log}
+	p.config.Store(c)
+	p.reverse = &httputil.ReverseProxy{
+		Transport:      p.engine.transport,
+		FlushInterval:  -1, // logs and events must not wait for a full buffer
+		Rewrite:        rewrite,
+		ModifyResponse: p.answer,
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			if r.Context().Err() == nil {
+				log.Error(err, "the engine did not answer", "method", r.Method, "path", r.URL.Path)
+			}
+			writeError(w, http.StatusBadGateway, "the companion cannot reach the engine: "+err.Error())
+		},
+	}
+	return p
+}
+
+// Configure puts another configuration in place for requests that come from now on.
+func (p *Proxy) Configure(c *Config) { p.config.Store(c) }
+
+func rewrite(r *httputil.ProxyRequest) {
+	r.Out.URL.Scheme, r.Out.URL.Host = "http", "engine"
+	r.Out.Host = r.In.Host
+	r.Out.URL.RawQuery = r.In.URL.RawQuery // also what the standard library would drop as malformed
+}
+
+// planKey is the context's key for the plan of a container create.
+type planKey struct{}
+
+// ServeHTTP takes a request the way that route finds.
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	// With it a newer engine would turn any request into an HTTP/2 connection.
+	r.Header.Del("Http2-Settings")
+	way, canonical := route(r)
+	if way == refused || tunnels(r, canonical) {
+		writeError(w, http.StatusBadRequest, "HTTP/2 is not spoken here; use HTTP/1.1")
+		return
+	}
+	var err error
+	switch way {
+	case createContainer:
+		r, err = p.createContainer(w, r, canonical)
+	case createVolume:
+		r, err = p.createVolume(w, r, canonical)
+	case startContainer:
+		err = refuseStartBody(r)
+	case stream:
+		if r.Header.Get("Upgrade") == "" {
+			p.raw(w, r)
+			return
+		}
+	}
+	if err != nil {
+		code := http.StatusBadGateway
+		var refused *refusal
+		if errors.As(err, &refused) {
+			code = refused.code
+		}
+		p.log.V(1).Info("refused", "path", canonical, "code", code)
+		writeError(w, code, err.Error())
+		return
+	}
+	p.reverse.ServeHTTP(w, r)
+}
+
+// writeError answers as the engine does.
+func writeError(w http.ResponseWriter, code int, text string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(map[string]string{"message": text}) // a client that is gone needs no answer
+}
+
+// readBody reads all of a create's body.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return nil, refuse(http.StatusRequestEntityTooLarge, "the body is longer than 4 MiB")
+	case err != nil:
+		return nil, refuse(http.StatusBadRequest, "reading the body: %v", err)
+	case !json.Valid(body):
+		return nil, refuse(http.StatusBadRequest, "the body is not JSON")
+	}
+	return body, nil
+}
+
+// withBody is the request with a body and a path of our making.
+func withBody(ctx context.Context, r *http.Request, canonical string, body []byte) *http.Request {
+	out := r.Clone(ctx)
+	out.Method = http.MethodPost
+	out.URL.Path, out.URL.RawPath = canonical, ""
+	out.Body = io.NopCloser(strings.NewReader(string(body)))
+	out.ContentLength = int64(len(body))
+	out.TransferEncoding, out.Trailer = nil, nil
+	out.Header.Del("Content-Length")
+	out.Header.Del("Expect") // the body is here already
+	return out
+}
+
+func (p *Proxy) createContainer(w http.ResponseWriter, r *http.Request, canonical string) (*http.Request, error) {
+	raw, err := readBody(w, r)
+	if err != nil {
+		return nil, err
+	}
+	b, err := readCreate(raw)
+	if err != nil {
+		return nil, refuse(http.StatusBadRequest, "the body is not understood: %v", err)
+	}
+	found, err := p.look(r.Context(), b.names())
+	if err != nil {
+		return nil, err
+	}
+	plan, refused := p.config.Load().judge(b, found, r.URL.Query().Get("name"), time.Now())
+	if refused != nil {
+		return nil, refused
+	}
+	body, err := b.write(plan.specs)
+	if err != nil {
+		return nil, err
+	}
+	return withBody(context.WithValue(r.Context(), planKey{}, plan), r, canonical, body), nil
+}
+
+// refuseStartBody keeps HostConfig, and with it volumes, out of a start, where
+// engines read it from clients older than API version 1.24. Newer ones send no body.
+func refuseStartBody(r *http.Request) error {
+	if r.ContentLength == 0 {
+		return nil
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, 64))
+	if text := strings.TrimSpace(string(body)); err != nil || text != "" && text != "{}" && text != "null" {
+		return refuse(http.StatusBadRequest, "starting a container with a body is not supported; give HostConfig at its creation")
+	}
+	r.Body, r.ContentLength = http.NoBody, 0
+	r.Header.Del("Content-Length")
+	r.TransferEncoding = nil
+	return nil
+}

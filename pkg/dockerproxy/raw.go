@@ -1,0 +1,95 @@
+package dockerproxy
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+)
+
+// raw carries a request to which the engine may answer with a raw stream: a 200
+// after which the connection is no HTTP any more, in either direction. Any other
+// answer is passed on as such, and the connection to the engine is not used again.
+func (p *Proxy) raw(w http.ResponseWriter, r *http.Request) {
+	conn, err := new(net.Dialer).DialContext(r.Context(), "unix", p.socket)
+	if err != nil {
+		writeError(w, http.StatusBadGateway, "the companion cannot reach the engine: "+err.Error())
+		return
+	}
+	defer conn.Close()
+	// A client that goes before the answer must not leave us waiting for it.
+	stop := context.AfterFunc(r.Context(), func() { conn.Close() })
+	out := r.Clone(r.Context())
+	out.Close = true // the engine reads no second request from this connection
+	response, buffered, err := exchange(conn, out)
+	if err != nil {
+		stop()
+		p.reverse.ErrorHandler(w, r, err)
+		return
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK || response.ContentLength >= 0 || len(response.TransferEncoding) > 0 {
+		defer stop()
+		p.passOn(w, response)
+		return
+	}
+	// From here on half a connection may end without the other.
+	stop()
+	client, clientBuffer, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		p.reverse.ErrorHandler(w, r, err)
+		return
+	}
+	defer client.Close()
+	// As the engine writes it: neither a length nor chunks.
+	head := "HTTP/1.1 200 OK\r\nContent-Type: " + response.Header.Get("Content-Type") + "\r\n\r\n"
+	if _, err := io.WriteString(client, head); err != nil {
+		return
+	}
+	join(client, clientBuffer.Reader, conn, buffered)
+}
+
+func exchange(conn net.Conn, r *http.Request) (*http.Response, *bufio.Reader, error) {
+	if err := r.Write(conn); err != nil {
+		return nil, nil, err
+	}
+	buffered := bufio.NewReader(conn)
+	response, err := http.ReadResponse(buffered, r)
+	return response, buffered, err
+}
+
+// passOn writes an ordinary answer.
+func (p *Proxy) passOn(w http.ResponseWriter, response *http.Response) {
+	for key, values := range response.Header {
+		if key != "Connection" {
+			w.Header()[key] = values
+		}
+	}
+	w.WriteHeader(response.StatusCode)
+	if _, err := io.Copy(w, response.Body); err != nil {
+		p.log.V(1).Info("an answer ended early", "reason", err.Error())
+	}
+}
+
+// halfCloser is a connection whose two directions end by themselves.
+type halfCloser interface{ CloseWrite() error }
+
+// join copies both ways until the engine has ended. The client's end is passed
+// on as the end of its direction only: `echo x | docker attach` waits for output.
+func join(client net.Conn, fromClient io.Reader, engine net.Conn, fromEngine io.Reader) {
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		_, err := io.Copy(engine, fromClient)
+		if half, ok := engine.(halfCloser); ok && err == nil {
+			_ = half.CloseWrite() // fails only where it is closed already
+			return
+		}
+		engine.Close() // the client is gone: nobody reads what the engine says
+	})
+	_, _ = io.Copy(client, fromEngine) // either end may go; there is nothing to say to it
+	client.Close()
+	engine.Close()
+	wg.Wait()
+}

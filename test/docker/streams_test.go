@@ -1,0 +1,113 @@
+//go:build engine
+
+package docker
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// post is one request over a socket, its path as it is spelled.
+func post(t *testing.T, socket, path, body string) (code int, said string) {
+	t.Helper()
+	conn, response := send(t, socket, path, body)
+	defer conn.Close()
+	content, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(content)
+}
+
+type dialed struct {
+	*net.UnixConn
+	buffered *bufio.Reader
+}
+
+func send(t *testing.T, socket, path, body string) (*dialed, *http.Response) {
+	t.Helper()
+	conn, err := net.Dial("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &dialed{conn.(*net.UnixConn), bufio.NewReader(conn)}
+	if err := d.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	// The engine may answer before it has read all: writing then fails, and the answer counts.
+	go fmt.Fprintf(d, "POST %s HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", path, len(body), body)
+	response, err := http.ReadResponse(d.buffered, nil)
+	if err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	return d, response
+}
+
+func TestStreamsThroughCLI(t *testing.T) {
+	c := start(t)
+	id, _ := c.create(t, image, "busybox", "sleep", "1000")
+	c.must(t, "start", id)
+	for _, args := range [][]string{
+		{"run", "--rm", "-i", "--network", "none", image, "busybox", "cat"},
+		{"run", "--rm", "-i", "--network", "none", image, "sh", "-c", "busybox cat; echo err >&2; exit 7"},
+		{"exec", "-i", id, "busybox", "cat"},
+		{"exec", "-i", id, "sh", "-c", "busybox wc -c; exit 3"},
+		{"logs", "nobody"},
+		{"exec", "nobody", "sh"},
+	} {
+		out, errs, code := docker(t, engineSocket, "hello\n", args...)
+		gotOut, gotErrs, gotCode := docker(t, c.socket, "hello\n", args...)
+		if gotOut != out || gotErrs != errs || gotCode != code {
+			t.Errorf("docker %q: got %q, %q, %d; the engine itself %q, %q, %d", args, gotOut, gotErrs, gotCode, out, errs, code)
+		}
+	}
+}
+
+// TestRawStream: without an Upgrade header the engine answers 200 and then speaks no HTTP.
+func TestRawStream(t *testing.T) {
+	c := start(t)
+	id, _ := c.create(t, "-i", image, "sh", "-c", "busybox cat; busybox echo done")
+	conn, response := send(t, c.socket, "/v1.41/containers/"+id+"/attach?stream=1&stdin=1&stdout=1", "")
+	defer conn.Close()
+	if response.StatusCode != 200 || response.ContentLength != -1 {
+		t.Fatalf("got %s, length %d", response.Status, response.ContentLength)
+	}
+	c.must(t, "start", id)
+	if _, err := io.WriteString(conn, "hello\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	out, err := io.ReadAll(conn.buffered)
+	if err != nil || !bytes.Contains(out, []byte("hello\n")) || !bytes.Contains(out, []byte("done\n")) {
+		t.Errorf("got %q, %v", out, err)
+	}
+}
+
+// TestRawRefused: an ordinary answer leaves the connection an HTTP connection of
+// ours; a create behind it does not get past us.
+func TestRawRefused(t *testing.T) {
+	c := start(t)
+	conn, response := send(t, c.socket, "/containers/nobody/attach", "")
+	defer conn.Close()
+	said, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != 404 || !strings.Contains(string(said), "nobody") {
+		t.Fatalf("got %s %s, %v", response.Status, said, err)
+	}
+	body := `{"Image":"` + image + `","Cmd":["sh"],"HostConfig":{"Binds":["behind:/data"],"NetworkMode":"none"}}`
+	fmt.Fprintf(conn, "POST /containers/create HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	if response, err = http.ReadResponse(conn.buffered, nil); err != nil || response.StatusCode != 201 {
+		t.Fatalf("got %v, %v", response, err)
+	}
+	if v := inspect(t, "behind"); v == nil || v.Labels["class"] != "standard" {
+		t.Errorf("the volume is %+v", v)
+	}
+}
