@@ -49,9 +49,7 @@ func (e *engine) volume(ctx context.Context, name string) (*volume, error) {
 // used reports whether any container, running or not, uses the volume.
 func (e *engine) used(ctx context.Context, name string) (bool, error) {
 	filter, _ := json.Marshal(map[string][]string{"volume": {name}})
-	var containers []struct {
-		Mounts []struct{ Type, Name string }
-	}
+	var containers []json.RawMessage
 	if _, err := e.do(ctx, http.MethodGet, "/containers/json?all=1&filters="+url.QueryEscape(string(filter)), &containers); err != nil {
 		return false, fmt.Errorf("looking for containers that use volume %s: %w", name, err)
 	}
@@ -64,6 +62,33 @@ func (e *engine) remove(ctx context.Context, name string) error {
 		return fmt.Errorf("removing volume %s: %w", name, err)
 	}
 	return nil
+}
+
+// Ping reports whether the engine answers.
+func (p *Proxy) Ping(ctx context.Context) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://engine/_ping", nil)
+	if err != nil {
+		return err
+	}
+	response, err := p.engine.transport.RoundTrip(request)
+	if err != nil {
+		return err
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return &statusError{code: response.StatusCode}
+	}
+	return nil
+}
+
+// statusError is an answer of the engine's that is no success.
+type statusError struct {
+	code    int
+	message string
+}
+
+func (e *statusError) Error() string {
+	return fmt.Sprintf("the engine answered %d: %s", e.code, e.message)
 }
 
 // do sends a request and decodes the answer; found is false for a 404.
@@ -86,7 +111,7 @@ func (e *engine) do(ctx context.Context, method, path string, into any) (found b
 	case response.StatusCode >= 300:
 		var said struct{ Message string }
 		_ = json.Unmarshal(body, &said) // without a message the status alone is told
-		return false, fmt.Errorf("the engine answered %d: %s", response.StatusCode, said.Message)
+		return false, &statusError{response.StatusCode, said.Message}
 	case into == nil:
 		return true, nil
 	}

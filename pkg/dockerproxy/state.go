@@ -70,6 +70,9 @@ func (s *State) Forget(name, created string) error {
 
 // All is a copy of what is known.
 func (s *State) All() map[string]string {
+	if s == nil {
+		return nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return maps.Clone(s.used)
