@@ -45,9 +45,10 @@ cluster-down: bin/try ## ends what `make cluster-up` left running
 	@bin/try down
 
 .PHONY: build
-build: ## bin/webhook; 1 minute the first time
+build: ## bin/webhook and bin/companion; 1 minute the first time
 	@mkdir -p bin
 	go build -o bin/webhook ./cmd/webhook
+	go build -o bin/companion ./cmd/companion
 
 .PHONY: image
 image: ## bin/ensure-volumes-image.tar, for this machine or ARCH=arm64, without a container engine; 10 s

@@ -17,6 +17,7 @@ type LineError struct {
 	Text string
 }
 
+// Error is the line and the text.
 func (e *LineError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Text) }
 
 // DefaultConfig is the configuration of an empty file: volumes are created with

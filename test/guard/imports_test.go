@@ -45,6 +45,7 @@ func list(t *testing.T, patterns ...string) []listed {
 // mayImport is which of our packages a package may import, itself apart. A
 // package that is not here may not exist: give it its place first.
 var mayImport = map[string][]string{
+	"cmd/companion":   {"pkg/dockerproxy"},
 	"cmd/webhook":     {"pkg/authority", "pkg/claim", "pkg/mutate", "pkg/provision", "pkg/serve"},
 	"pkg/authority":   {},
 	"pkg/mutate":      {"pkg/claim", "pkg/provision"},
@@ -55,7 +56,7 @@ var mayImport = map[string][]string{
 	"test/docs":       {},
 }
 
-// TestImportDirections: cmd/webhook → mutate → provision → claim ← dockerproxy; serve and authority by themselves.
+// TestImportDirections: cmd/webhook → mutate → provision → claim ← dockerproxy ← cmd/companion; serve and authority by themselves.
 func TestImportDirections(t *testing.T) {
 	for _, p := range list(t, "./cmd/...", "./pkg/...", "./test/docs") {
 		name := strings.TrimPrefix(p.ImportPath, module)
@@ -88,6 +89,9 @@ var bans = []struct {
 	{"pkg/dockerproxy", "k8s.io/client-go", "Docker's companion knows no cluster"},
 	{"pkg/dockerproxy", "k8s.io/api/", "Docker's companion knows no cluster"},
 	{"pkg/dockerproxy", "sigs.k8s.io/controller-runtime", "Docker's companion knows no cluster"},
+	{"cmd/companion", "k8s.io/client-go", "Docker's companion knows no cluster"},
+	{"cmd/companion", "sigs.k8s.io/controller-runtime", "Docker's companion knows no cluster"},
+	{"cmd/companion", "testing", "a test's package"},
 	{"cmd/webhook", "k8s.io/kubernetes", "the control plane is for tests"},
 	{"cmd/webhook", "sigs.k8s.io/controller-runtime/pkg/manager", "1.5 MiB, and it never ends where it is stopped before its caches are filled"},
 	{"cmd/webhook", "testing", "a test's package"},

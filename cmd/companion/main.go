@@ -1,0 +1,49 @@
+// Command companion is the Docker side of ensure-volumes: a proxy on a Unix
+// socket in front of the engine's, through which named volumes exist, as their
+// hints ask, before the containers that use them.
+//
+//	companion [flags]
+//	companion check FILE    says what is wrong with a configuration, line by line
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	reload := make(chan os.Signal, 1)
+	signal.Notify(reload, syscall.SIGHUP)
+	err := run(ctx, os.Args[1:], reload, os.Stdout, os.Stderr)
+	stop()
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "companion:", err)
+		os.Exit(1)
+	}
+}
+
+// run is the program: it returns when ctx has ended and the last stream is done
+// or has had its time, or when it cannot go on. The configuration is read again
+// whenever reload has something.
+func run(ctx context.Context, args []string, reload <-chan os.Signal, stdout, stderr io.Writer) error {
+	if len(args) > 0 && args[0] == "check" {
+		return check(args[1:], stdout)
+	}
+	o, err := parseFlags(args, stderr)
+	if err != nil {
+		return err
+	}
+	log, err := newLogger(o.logLevel, stderr)
+	if err != nil {
+		return err
+	}
+	log.Info("starting", "options", o.loggable())
+	return serve(ctx, o, reload, log)
+}
