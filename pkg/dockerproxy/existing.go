@@ -18,7 +18,8 @@ func (c *Config) existing(p *plan, b *createBody, w claim.Want, v *volume, forNa
 		p.warnings = append(p.warnings, fmt.Sprintf("volume %s exists, a faulty hint has no effect: %s", claim.Quote(w.Name, 64), f.Error()))
 	}
 	p.warnings = append(p.warnings, drift(w, v)...)
-	if v.exclusive() {
+	// The hint counts too: the volume may be made anew, with its labels, before the engine looks.
+	if v.exclusive() || w.DeleteOnSandboxTermination.Value {
 		p.exclusive = append(p.exclusive, w.Name)
 	}
 	if !w.CreateIfNotExists.Value || !c.AutoCreate {

@@ -14,14 +14,17 @@ import (
 // Labels of a volume that was made by the companion, beside the reserved ones of
 // package claim: what its class and its size are, since the engine does not say.
 const (
-	keyManagedBy   = "app.kubernetes.io/managed-by"
-	managedBy      = "ensure-volumes"
-	keyStorage     = claim.Domain + "/storage"
-	keyClass       = claim.Domain + "/storageClass"
-	keyCreated     = claim.KeyCreated
-	keyDeleteLast  = claim.KeyDeleteWithOwner
-	refusedMissing = http.StatusNotFound // the switch is off
+	keyManagedBy  = "app.kubernetes.io/managed-by"
+	managedBy     = "ensure-volumes"
+	keyStorage    = claim.Domain + "/storage"
+	keyClass      = claim.Domain + "/storageClass"
+	keyCreated    = claim.KeyCreated
+	keyDeleteLast = claim.KeyDeleteWithOwner
 )
+
+// refusedMissing is the status where the safety switch is off. The docker CLI
+// takes any 404 of a create for a missing image and tries to pull it first.
+const refusedMissing = http.StatusNotFound
 
 // refusal is an answer in place of the engine's.
 type refusal struct {

@@ -33,6 +33,12 @@ type dialed struct {
 
 func send(t *testing.T, socket, path, body string) (*dialed, *http.Response) {
 	t.Helper()
+	return exchange(t, socket, fmt.Sprintf("POST %s HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", path, len(body), body))
+}
+
+// exchange sends a request as it is written and reads the head of the answer.
+func exchange(t *testing.T, socket, request string) (*dialed, *http.Response) {
+	t.Helper()
 	conn, err := net.Dial("unix", socket)
 	if err != nil {
 		t.Fatal(err)
@@ -42,10 +48,10 @@ func send(t *testing.T, socket, path, body string) (*dialed, *http.Response) {
 		t.Fatal(err)
 	}
 	// The engine may answer before it has read all: writing then fails, and the answer counts.
-	go fmt.Fprintf(d, "POST %s HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", path, len(body), body)
+	go io.WriteString(d, request)
 	response, err := http.ReadResponse(d.buffered, nil)
 	if err != nil {
-		t.Fatalf("%s: %v", path, err)
+		t.Fatalf("%.200s: %v", request, err)
 	}
 	return d, response
 }
@@ -109,5 +115,40 @@ func TestRawRefused(t *testing.T) {
 	}
 	if v := inspect(t, "behind"); v == nil || v.Labels["class"] != "standard" {
 		t.Errorf("the volume is %+v", v)
+	}
+}
+
+// TestRawExec: docker exec as a client without upgrades does it.
+func TestRawExec(t *testing.T) {
+	c := start(t)
+	id, _ := c.create(t, image, "busybox", "sleep", "1000")
+	c.must(t, "start", id)
+	prepared := func(detach bool) (*dialed, *http.Response) {
+		code, said := post(t, c.socket, "/containers/"+id+"/exec", `{"AttachStdin":true,"AttachStdout":true,"Cmd":["busybox","cat"]}`)
+		_, exec, _ := strings.Cut(said, `"Id":"`)
+		exec, _, found := strings.Cut(exec, `"`)
+		if code != 201 || !found {
+			t.Fatalf("%d %s", code, said)
+		}
+		return send(t, c.socket, "/exec/"+exec+"/start", fmt.Sprintf(`{"Detach":%v}`, detach))
+	}
+	conn, response := prepared(false)
+	defer conn.Close()
+	if response.StatusCode != 200 {
+		t.Fatal(response.Status)
+	}
+	large := strings.Repeat("hello\n", 100000)
+	go func() {
+		io.WriteString(conn, large)
+		conn.CloseWrite()
+	}()
+	out, err := io.ReadAll(conn.buffered)
+	if err != nil || bytes.Count(out, []byte("h")) < 100000 {
+		t.Errorf("got %d bytes, %v", len(out), err)
+	}
+	detached, response := prepared(true)
+	defer detached.Close()
+	if response.StatusCode != 200 || response.ContentLength != 0 {
+		t.Errorf("detached: %s, length %d", response.Status, response.ContentLength)
 	}
 }

@@ -1,0 +1,132 @@
+package dockerproxy
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+)
+
+// standIn serves an engine's socket and a companion in front of it; it returns
+// the companion's socket.
+func standIn(t *testing.T, engine http.HandlerFunc, state *State) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "p") // short enough for sockets
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	for name, handler := range map[string]http.Handler{
+		"engine": engine,
+		"ours":   New(filepath.Join(dir, "engine"), testConfig(), state, logr.Discard()),
+	} {
+		listener, err := net.Listen("unix", filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := &http.Server{Handler: handler}
+		go server.Serve(listener)
+		t.Cleanup(func() { server.Close() })
+	}
+	return filepath.Join(dir, "ours")
+}
+
+// TestAbort: what a client gives up ends at the engine, whether it has answered or not.
+func TestAbort(t *testing.T) {
+	for _, line := range []string{"GET /events", "POST /containers/a/wait", "POST /containers/a/attach", "POST /exec/a/start", "GET /quiet"} {
+		t.Run(line, func(t *testing.T) {
+			arrived, ended := make(chan struct{}), make(chan struct{})
+			socket := standIn(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/events" {
+					w.WriteHeader(http.StatusOK)
+					_ = http.NewResponseController(w).Flush()
+				}
+				close(arrived)
+				<-r.Context().Done()
+				close(ended)
+			}, nil)
+			conn, err := net.Dial("unix", socket)
+			if err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: docker\r\n\r\n", line)
+			<-arrived
+			conn.Close()
+			select {
+			case <-ended:
+			case <-time.After(5 * time.Second):
+				t.Error("the engine still works for nobody")
+			}
+		})
+	}
+}
+
+// TestAnswer: our warnings join the engine's; what goes with its last container
+// is recorded by the time the client knows.
+func TestAnswer(t *testing.T) {
+	state, err := OpenState(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	looks, fails := 0, false
+	socket := standIn(t, func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Method == http.MethodPost && fails:
+			writeError(w, http.StatusNotFound, "No such image: x")
+		case r.Method == http.MethodPost:
+			w.WriteHeader(http.StatusCreated)
+			io.WriteString(w, `{"Id":"1", "New": {"a":1e400}, "Warnings":["theirs"]}`)
+		case looks == 0:
+			looks++
+			w.WriteHeader(http.StatusNotFound)
+		default:
+			json.NewEncoder(w).Encode(volume{Name: "data", Driver: "local", Labels: map[string]string{keyManagedBy: managedBy, keyCreated: "then", keyDeleteLast: "true"}})
+		}
+	}, state)
+	body := `{"Labels":{"volumes.opensandbox.io/storage":"5Gi","volumes.opensandbox.io/deleteOnSandboxTermination":"true"},"HostConfig":{"Binds":["data:/d"]}}`
+	code, said := ask(t, socket, "/containers/create", body)
+	if want := `{"Id":"1", "New": {"a":1e400}, "Warnings":["theirs","volume \"data\": storage 5Gi is not enforced: class \"standard\" takes no size"]}`; code != 201 || said != want {
+		t.Errorf("got %d %s, want %s", code, said, want)
+	}
+	if got := state.All(); got["data"] != "then" {
+		t.Errorf("the state has %v", got)
+	}
+	fails = true
+	if code, said = ask(t, socket, "/containers/create", body); code != 404 || said != `{"message":"No such image: x"}`+"\n" {
+		t.Errorf("got %d %s", code, said)
+	}
+}
+
+// TestEngineGone: without an engine nothing is half done, and the words are the engine's format.
+func TestEngineGone(t *testing.T) {
+	socket := standIn(t, func(_ http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) }, nil)
+	for _, path := range []string{"/containers/create", "/volumes/create", "/containers/a/attach", "/containers/a/wait"} {
+		code, said := ask(t, socket, path, `{"Name":"data","HostConfig":{"Binds":["data:/d"]}}`)
+		if code != http.StatusBadGateway || !strings.HasPrefix(said, `{"message":"`) {
+			t.Errorf("%s: %d %s", path, code, said)
+		}
+	}
+}
+
+func ask(t *testing.T, socket, path, body string) (int, string) {
+	t.Helper()
+	client := http.Client{Transport: newEngine(socket).transport}
+	response, err := client.Post("http://docker"+path, "application/json", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	said, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(said)
+}
