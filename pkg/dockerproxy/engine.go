@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 )
 
 // engine asks the engine what the companion itself needs to know.
@@ -44,6 +45,19 @@ func (e *engine) volume(ctx context.Context, name string) (*volume, error) {
 		return nil, nil
 	}
 	return v, nil
+}
+
+// exclusive lists the volumes that go with their last container.
+func (e *engine) exclusive(ctx context.Context) ([]volume, error) {
+	filter, err := json.Marshal(map[string][]string{"label": {keyDeleteLast + "=true"}})
+	if err != nil {
+		return nil, err
+	}
+	var list struct{ Volumes []volume }
+	if _, err := e.do(ctx, http.MethodGet, "/volumes?filters="+url.QueryEscape(string(filter)), &list); err != nil {
+		return nil, fmt.Errorf("listing volumes: %w", err)
+	}
+	return slices.DeleteFunc(list.Volumes, func(v volume) bool { return !v.exclusive() }), nil
 }
 
 // used reports whether any container, running or not, uses the volume.

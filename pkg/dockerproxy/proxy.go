@@ -39,9 +39,8 @@ func New(socket string, c *Config, state *State, log logr.Logger) *Proxy {
 		Rewrite:        rewrite,
 		ModifyResponse: p.answer,
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			if r.Context().Err() == nil {
-				log.Error(err, "the engine did not answer", "method", r.Method, "path", r.URL.Path)
-			}
+			// Retain tells once that the engine is gone.
+			log.V(1).Info("the engine did not answer", "method", r.Method, "path", r.URL.Path, "reason", err.Error())
 			writeError(w, http.StatusBadGateway, "the companion cannot reach the engine: "+err.Error())
 		},
 	}

@@ -26,8 +26,8 @@ func (p *Proxy) Retain(ctx context.Context) {
 				p.log.Info("the engine answers again")
 			}
 			reachable = true
-			p.sweep(ctx)
-		})
+			p.witness(ctx)
+		}, func() { p.sweep(ctx) })
 		if ctx.Err() == nil && reachable {
 			reachable = false
 			p.log.Info("lost the engine's events; trying again", "reason", err.Error())
@@ -39,9 +39,9 @@ func (p *Proxy) Retain(ctx context.Context) {
 	}
 }
 
-// follow calls sweep once it hears the engine's events, and after each of them.
-// Listening comes first, so that no removal falls between.
-func (p *Proxy) follow(ctx context.Context, sweep func()) error {
+// follow calls connected once it hears the engine's events, and sweep then and
+// after each of them. Listening comes first, so that no removal falls between.
+func (p *Proxy) follow(ctx context.Context, connected, sweep func()) error {
 	filter, err := json.Marshal(map[string][]string{"type": {"container"}, "event": {"destroy"}})
 	if err != nil {
 		return err
@@ -58,12 +58,28 @@ func (p *Proxy) follow(ctx context.Context, sweep func()) error {
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("the engine answered %d", response.StatusCode)
 	}
+	connected()
 	sweep()
 	for dec := json.NewDecoder(response.Body); ; sweep() {
 		var event json.RawMessage
 		if err := dec.Decode(&event); err != nil {
 			return err
 		}
+	}
+}
+
+// witness records what a container uses now although the state does not say so:
+// the companion ended between the engine's create and its record.
+func (p *Proxy) witness(ctx context.Context) {
+	volumes, err := p.engine.exclusive(ctx)
+	for _, v := range volumes {
+		used, lookErr := p.engine.used(ctx, v.Name)
+		if err = errors.Join(err, lookErr); used {
+			err = errors.Join(err, p.state.Use(v.Name, v.Labels[keyCreated]))
+		}
+	}
+	if err != nil && ctx.Err() == nil {
+		p.log.Error(err, "some volumes may be kept after their last container")
 	}
 }
 

@@ -98,3 +98,33 @@ func TestCatchesUp(t *testing.T) {
 		t.Error("a volume that had no container yet is gone")
 	}
 }
+
+// TestUnrecorded: the companion ended between the engine's create and its record.
+func TestUnrecorded(t *testing.T) {
+	c := start(t)
+	id, _ := c.create(t, "-v", "unrecorded:/data", "--label", last, image, "sh")
+	created := inspect(t, "unrecorded").Labels[domain+"created"]
+	if c.state.All()["unrecorded"] != created || created == "" {
+		t.Fatalf("the state has %v, the volume %q", c.state.All(), created)
+	}
+	if err := c.state.Forget("unrecorded", created); err != nil {
+		t.Fatal(err)
+	}
+	c.retaining(t)
+	waitFor(t, "the use is recorded", func() bool { return c.state.All()["unrecorded"] == created })
+	remove(t, id)
+	if !gone(t, "unrecorded") {
+		t.Error("the volume outlived its last container")
+	}
+}
+
+func waitFor(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for range 100 {
+		if done() {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Fatalf("it did not come about that %s", what)
+}
