@@ -75,11 +75,11 @@ func engine(t *testing.T, socket string, slow <-chan struct{}) {
 		t.Fatal(err)
 	}
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case r.URL.Path == "/_ping":
-		case r.URL.Path == "/events":
+		switch r.URL.Path {
+		case "/_ping":
+		case "/events":
 			<-r.Context().Done()
-		case r.URL.Path == "/slow":
+		case "/slow":
 			w.WriteHeader(200)
 			_ = http.NewResponseController(w).Flush()
 			<-slow
@@ -88,8 +88,8 @@ func engine(t *testing.T, socket string, slow <-chan struct{}) {
 			w.WriteHeader(404)
 		}
 	})}
-	go server.Serve(listener)
-	t.Cleanup(func() { server.Close() })
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(func() { _ = server.Close() })
 }
 
 func TestLife(t *testing.T) {

@@ -35,12 +35,12 @@ func serve(ctx context.Context, o *options, reload <-chan os.Signal, log logr.Lo
 	// Both listeners before either serves: what cannot start does not half start.
 	var metrics net.Listener
 	if o.metricsListen != "0" {
-		if metrics, err = net.Listen("tcp", o.metricsListen); err != nil {
+		if metrics, err = new(net.ListenConfig).Listen(ctx, "tcp", o.metricsListen); err != nil {
 			return fmt.Errorf("--metrics-listen: %w", err)
 		}
 		defer metrics.Close()
 	}
-	listener, err := listen(o.listen, o.group)
+	listener, err := listen(ctx, o.listen, o.group)
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func serve(ctx context.Context, o *options, reload <-chan os.Signal, log logr.Lo
 				log.Error(err, "the metrics' server ended")
 			}
 		})
-		defer side.Close()
+		defer func() { _ = side.Close() }() // its answers are of no use any more
 	}
 	return serveProxy(ctx, listener, proxy, o, log)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,7 +14,7 @@ import (
 
 // listen makes the socket, mode 0660, for the group. A socket that somebody
 // still listens on is an error; one that was left behind is replaced.
-func listen(path, group string) (net.Listener, error) {
+func listen(ctx context.Context, path, group string) (net.Listener, error) {
 	gid := -1
 	if group != "" {
 		var err error
@@ -24,8 +25,8 @@ func listen(path, group string) (net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("making the socket's folder: %w", err)
 	}
-	if conn, err := net.Dial("unix", path); err == nil {
-		conn.Close()
+	if conn, err := new(net.Dialer).DialContext(ctx, "unix", path); err == nil {
+		_ = conn.Close() // it has served its purpose
 		return nil, fmt.Errorf("listening on %s: another program does", path)
 	}
 	if info, err := os.Lstat(path); err == nil && info.Mode().Type() == fs.ModeSocket {
@@ -53,8 +54,7 @@ func listen(path, group string) (net.Listener, error) {
 		err = os.Rename(early, path)
 	}
 	if err != nil {
-		listener.Close()
-		return nil, fmt.Errorf("making the socket: %w", err)
+		return nil, fmt.Errorf("making the socket: %w", errors.Join(err, listener.Close()))
 	}
 	return listener, nil
 }

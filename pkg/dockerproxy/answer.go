@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/ensure-volumes/ensure-volumes/pkg/claim"
@@ -21,7 +22,7 @@ func (p *Proxy) answer(response *http.Response) error {
 		return nil
 	}
 	// The container exists: a client that has just gone does not change that.
-	warnings := append(plan.warnings, p.remember(context.WithoutCancel(response.Request.Context()), plan)...)
+	warnings := slices.Concat(plan.warnings, p.remember(context.WithoutCancel(response.Request.Context()), plan))
 	if len(warnings) == 0 {
 		return nil
 	}

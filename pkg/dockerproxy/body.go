@@ -61,13 +61,13 @@ func readCreate(raw []byte) (*createBody, error) {
 		}
 	}
 	if _, err := readObject(b.top.value("Labels")); err != nil {
-		return nil, fmt.Errorf("Labels: %w", err)
+		return nil, at("Labels", err)
 	}
 	if err := b.top.decode("Labels", &b.labels); err != nil {
 		return nil, err
 	}
 	if b.host, err = readObject(b.top.value("HostConfig"), "Binds", "Mounts", "VolumeDriver"); err != nil {
-		return nil, fmt.Errorf("HostConfig: %w", err)
+		return nil, at("HostConfig", err)
 	}
 	err = errors.Join(b.host.decode("VolumeDriver", &b.volumeDriver), b.host.decode("Binds", &b.binds))
 	if err == nil {
@@ -77,7 +77,7 @@ func readCreate(raw []byte) (*createBody, error) {
 		err = b.readUses()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("HostConfig: %w", err)
+		return nil, at("HostConfig", err)
 	}
 	return b, nil
 }
@@ -95,7 +95,7 @@ func (b *createBody) readUses() error {
 	for i, raw := range b.mounts {
 		name, parsed, err := readMount(raw)
 		if err != nil {
-			return fmt.Errorf("Mounts[%d]: %w", i, err)
+			return at(fmt.Sprintf("Mounts[%d]", i), err)
 		}
 		if name != "" {
 			b.uses = append(b.uses, use{name: name, index: i, mount: parsed})
@@ -161,11 +161,11 @@ func readMount(raw []byte) (name string, m *volumeMount, err error) {
 		return "", nil, nil
 	}
 	if m.options, err = readObject(m.object.value("VolumeOptions"), "Labels", "DriverConfig"); err != nil {
-		return "", nil, fmt.Errorf("VolumeOptions: %w", err)
+		return "", nil, at("VolumeOptions", err)
 	}
 	driver, err := readObject(m.options.value("DriverConfig"), "Name", "Options")
 	if err != nil {
-		return "", nil, fmt.Errorf("DriverConfig: %w", err)
+		return "", nil, at("DriverConfig", err)
 	}
 	var driverName string
 	var options map[string]string
@@ -173,3 +173,6 @@ func readMount(raw []byte) (name string, m *volumeMount, err error) {
 	m.configured = driverName != "" || len(options) > 0
 	return name, m, err
 }
+
+// at says where in the body an error is.
+func at(place string, err error) error { return fmt.Errorf("%s: %w", place, err) }

@@ -33,8 +33,8 @@ func standIn(t *testing.T, engine http.HandlerFunc, state *State) string {
 			t.Fatal(err)
 		}
 		server := &http.Server{Handler: handler}
-		go server.Serve(listener)
-		t.Cleanup(func() { server.Close() })
+		go func() { _ = server.Serve(listener) }()
+		t.Cleanup(func() { _ = server.Close() })
 	}
 	return filepath.Join(dir, "ours")
 }
@@ -59,7 +59,7 @@ func TestAbort(t *testing.T) {
 			}
 			fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: docker\r\n\r\n", line)
 			<-arrived
-			conn.Close()
+			hangUp(conn)
 			select {
 			case <-ended:
 			case <-time.After(5 * time.Second):
@@ -83,12 +83,12 @@ func TestAnswer(t *testing.T) {
 			writeError(w, http.StatusNotFound, "No such image: x")
 		case r.Method == http.MethodPost:
 			w.WriteHeader(http.StatusCreated)
-			io.WriteString(w, `{"Id":"1", "New": {"a":1e400}, "Warnings":["theirs"]}`)
+			_, _ = io.WriteString(w, `{"Id":"1", "New": {"a":1e400}, "Warnings":["theirs"]}`)
 		case looks == 0:
 			looks++
 			w.WriteHeader(http.StatusNotFound)
 		default:
-			json.NewEncoder(w).Encode(volume{Name: "data", Driver: "local", Labels: map[string]string{keyManagedBy: managedBy, keyCreated: "then", keyDeleteLast: "true"}})
+			_ = json.NewEncoder(w).Encode(volume{Name: "data", Driver: "local", Labels: map[string]string{keyManagedBy: managedBy, keyCreated: "then", keyDeleteLast: "true"}})
 		}
 	}, state)
 	body := `{"Labels":{"volumes.opensandbox.io/storage":"5Gi","volumes.opensandbox.io/deleteOnSandboxTermination":"true"},"HostConfig":{"Binds":["data:/d"]}}`

@@ -18,9 +18,9 @@ func (p *Proxy) raw(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusBadGateway, "the companion cannot reach the engine: "+err.Error())
 		return
 	}
-	defer conn.Close()
+	defer hangUp(conn)
 	// A client that goes before the answer must not leave us waiting for it.
-	stop := context.AfterFunc(r.Context(), func() { conn.Close() })
+	stop := context.AfterFunc(r.Context(), func() { hangUp(conn) })
 	out := r.Clone(r.Context())
 	out.Close = true // the engine reads no second request from this connection
 	response, buffered, err := exchange(conn, out)
@@ -42,7 +42,7 @@ func (p *Proxy) raw(w http.ResponseWriter, r *http.Request) {
 		p.reverse.ErrorHandler(w, r, err)
 		return
 	}
-	defer client.Close()
+	defer hangUp(client)
 	// As the engine writes it: neither a length nor chunks.
 	head := "HTTP/1.1 200 OK\r\nContent-Type: " + response.Header.Get("Content-Type") + "\r\n\r\n"
 	if _, err := io.WriteString(client, head); err != nil {
@@ -86,10 +86,13 @@ func join(client net.Conn, fromClient io.Reader, engine net.Conn, fromEngine io.
 			_ = half.CloseWrite() // fails only where it is closed already
 			return
 		}
-		engine.Close() // the client is gone: nobody reads what the engine says
+		hangUp(engine) // the client is gone: nobody reads what the engine says
 	})
 	_, _ = io.Copy(client, fromEngine) // either end may go; there is nothing to say to it
-	client.Close()
-	engine.Close()
+	hangUp(client)
+	hangUp(engine)
 	wg.Wait()
 }
+
+// hangUp closes a connection that nobody needs any more, perhaps once again.
+func hangUp(c net.Conn) { _ = c.Close() }
