@@ -63,7 +63,7 @@ helm: ## bin/helm, for the chart; 5 minutes the first time
 
 # -count=1 where a test runs another program: Go cannot see what that one reads.
 .PHONY: test
-test: race-detector cluster-binaries build helm ## everything that can be proved without a node; 10 minutes
+test: race-detector engine-packages cluster-binaries build helm ## everything that can be proved without a node; 10 minutes
 	go test -count=1 -timeout 10m ./build/... ./charts/... ./cmd/... ./config/... ./examples/...
 	CGO_ENABLED=1 go test -race -timeout 10m ./pkg/...
 	cd test/cluster && go test -count=1 -timeout 10m . ./internal/... # without ./node, which needs one
@@ -117,6 +117,20 @@ node-binaries: cluster-binaries ## kubelet, kube-proxy, kube-scheduler and a pro
 .PHONY: node-test
 node-test: node-binaries ## the cluster of one node itself; as root; 1 minute
 	cd test/cluster && go test -count=1 -timeout 20m ./node
+
+# RUNLEVEL keeps the packages from starting an engine for the whole machine.
+.PHONY: engine-packages
+engine-packages: ## dockerd, docker, docker-compose and a static busybox, with apt-get where they are missing; as root
+	@missing=""; \
+	command -v dockerd >/dev/null || missing+=" docker.io"; \
+	command -v docker >/dev/null || missing+=" docker.io"; \
+	command -v docker-compose >/dev/null || missing+=" docker-compose"; \
+	command -v busybox >/dev/null && ! LC_ALL=C ldd "$$(command -v busybox)" >/dev/null 2>&1 || missing+=" busybox-static"; \
+	test -z "$$missing" && exit; \
+	command -v apt-get >/dev/null || { echo "these Debian packages are missing, and there is no apt-get to install them with:$$missing"; exit 1; }; \
+	echo "installing with apt-get:$$missing"; \
+	apt-get update --quiet --quiet; \
+	RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install --quiet --quiet --yes --no-install-recommends --option=DPkg::Lock::Timeout=120 $$missing
 
 # Built anew each time: only go knows whether it is up to date.
 .PHONY: bin/try

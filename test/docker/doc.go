@@ -1,8 +1,4 @@
-// Package docker holds the tests of the Docker companion on a real engine, with
-// the docker CLI. They need root, dockerd, docker and a static busybox, and start
-// an engine of their own that shares nothing with another one:
-//
-//	go test -tags engine ./test/docker
-//
-// The tag keeps them out of `make test` for as long as it does not bring an engine.
+// Package docker holds the tests of the Docker companion: its binary, in front
+// of a real engine that the tests start for themselves, with the clients that
+// people use. They need root and what `make engine-packages` installs.
 package docker

@@ -1,5 +1,3 @@
-//go:build engine
-
 package docker
 
 import (
@@ -68,8 +66,8 @@ func TestStreamsThroughCLI(t *testing.T) {
 		{"logs", "nobody"},
 		{"exec", "nobody", "sh"},
 	} {
-		out, errs, code := docker(t, engineSocket, "hello\n", args...)
-		gotOut, gotErrs, gotCode := docker(t, c.socket, "hello\n", args...)
+		out, errs, code := docker(t, shared.Socket, "hello\n", args...)
+		gotOut, gotErrs, gotCode := docker(t, c.Socket, "hello\n", args...)
 		if gotOut != out || gotErrs != errs || gotCode != code {
 			t.Errorf("docker %q: got %q, %q, %d; the engine itself %q, %q, %d", args, gotOut, gotErrs, gotCode, out, errs, code)
 		}
@@ -80,7 +78,7 @@ func TestStreamsThroughCLI(t *testing.T) {
 func TestRawStream(t *testing.T) {
 	c := start(t)
 	id, _ := c.create(t, "-i", image, "sh", "-c", "busybox cat; busybox echo done")
-	conn, response := send(t, c.socket, "/v1.41/containers/"+id+"/attach?stream=1&stdin=1&stdout=1", "")
+	conn, response := send(t, c.Socket, "/v1.41/containers/"+id+"/attach?stream=1&stdin=1&stdout=1", "")
 	defer conn.Close()
 	if response.StatusCode != 200 || response.ContentLength != -1 {
 		t.Fatalf("got %s, length %d", response.Status, response.ContentLength)
@@ -102,7 +100,7 @@ func TestRawStream(t *testing.T) {
 // ours; a create behind it does not get past us.
 func TestRawRefused(t *testing.T) {
 	c := start(t)
-	conn, response := send(t, c.socket, "/containers/nobody/attach", "")
+	conn, response := send(t, c.Socket, "/containers/nobody/attach", "")
 	defer conn.Close()
 	said, err := io.ReadAll(response.Body)
 	if err != nil || response.StatusCode != 404 || !strings.Contains(string(said), "nobody") {
@@ -124,13 +122,13 @@ func TestRawExec(t *testing.T) {
 	id, _ := c.create(t, image, "busybox", "sleep", "1000")
 	c.must(t, "start", id)
 	prepared := func(detach bool) (*dialed, *http.Response) {
-		code, said := post(t, c.socket, "/containers/"+id+"/exec", `{"AttachStdin":true,"AttachStdout":true,"Cmd":["busybox","cat"]}`)
+		code, said := post(t, c.Socket, "/containers/"+id+"/exec", `{"AttachStdin":true,"AttachStdout":true,"Cmd":["busybox","cat"]}`)
 		_, exec, _ := strings.Cut(said, `"Id":"`)
 		exec, _, found := strings.Cut(exec, `"`)
 		if code != 201 || !found {
 			t.Fatalf("%d %s", code, said)
 		}
-		return send(t, c.socket, "/exec/"+exec+"/start", fmt.Sprintf(`{"Detach":%v}`, detach))
+		return send(t, c.Socket, "/exec/"+exec+"/start", fmt.Sprintf(`{"Detach":%v}`, detach))
 	}
 	conn, response := prepared(false)
 	defer conn.Close()

@@ -1,5 +1,3 @@
-//go:build engine
-
 package docker
 
 import (
@@ -10,8 +8,6 @@ import (
 	"sync"
 	"testing"
 )
-
-const domain = "volumes.opensandbox.io/"
 
 func TestMissingVolume(t *testing.T) {
 	c := start(t)
@@ -48,7 +44,7 @@ func TestRefusals(t *testing.T) {
 		{"storageClass=slow", `class "slow" does not exist; write one of ram, standard`},
 		{"createIfNotExists=false", `volume "never" does not exist and must not be created`},
 	} {
-		_, errs, code := docker(t, c.socket, "", "create", "--network", "none", "-v", "never:/data", "--label", domain+row.label, image, "sh")
+		_, errs, code := docker(t, c.Socket, "", "create", "--network", "none", "-v", "never:/data", "--label", domain+row.label, image, "sh")
 		if code == 0 || !strings.Contains(errs, "Error response from daemon: ") || !strings.Contains(errs, row.text) {
 			t.Errorf("%s: exit code %d: %s", row.label, code, errs)
 		}
@@ -60,10 +56,8 @@ func TestRefusals(t *testing.T) {
 
 func TestSwitchedOff(t *testing.T) {
 	c := start(t)
-	off := config()
-	off.AutoCreate = false
-	c.proxy.Configure(off)
-	_, errs, code := docker(t, c.socket, "", "create", "--pull", "never", "--network", "none", "-v", "off:/data", image, "sh")
+	c.reconfigure(t, "volumeAutoCreate: false\n"+config)
+	_, errs, code := docker(t, c.Socket, "", "create", "--pull", "never", "--network", "none", "-v", "off:/data", image, "sh")
 	if code == 0 || !strings.Contains(errs, "switched off") || inspect(t, "off") != nil {
 		t.Errorf("exit code %d: %s; the volume is %+v", code, errs, inspect(t, "off"))
 	}
@@ -74,7 +68,7 @@ func TestManyAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 30 {
 		wg.Go(func() {
-			if _, errs, code := docker(t, c.socket, "", "create", "--network", "none", "-v", "many:/data", image, "sh"); code != 0 {
+			if _, errs, code := docker(t, c.Socket, "", "create", "--network", "none", "-v", "many:/data", image, "sh"); code != 0 {
 				t.Error(errs)
 			}
 		})
@@ -88,7 +82,7 @@ func TestManyAtOnce(t *testing.T) {
 // TestVolumeCreate: an OpenSandbox server's sequence; it gives a name and one label, no driver.
 func TestVolumeCreate(t *testing.T) {
 	c := start(t)
-	if code, body := post(t, c.socket, "/v1.41/volumes/create", `{"Name":"posted","Driver":null,"Labels":{"own":"1"}}`); code != 201 {
+	if code, body := post(t, c.Socket, "/v1.41/volumes/create", `{"Name":"posted","Driver":null,"Labels":{"own":"1"}}`); code != 201 {
 		t.Fatalf("%d: %s", code, body)
 	}
 	if v := inspect(t, "posted"); v == nil || v.Labels["class"] != "standard" || v.Labels["own"] != "1" {
@@ -105,7 +99,7 @@ func TestNothingSlips(t *testing.T) {
 		"/v1.41/../containers/create", "/containers%2Fcreate", "/v1.12/containers/create", "/v9.99/containers/create", "/containers/create/",
 	} {
 		name := "slip" + string(rune('a'+i))
-		code, body := post(t, c.socket, path, `{"Image":"`+image+`","Cmd":["sh"],"HostConfig":{"Binds":["`+name+`:/data"],"NetworkMode":"none"}}`)
+		code, body := post(t, c.Socket, path, `{"Image":"`+image+`","Cmd":["sh"],"HostConfig":{"Binds":["`+name+`:/data"],"NetworkMode":"none"}}`)
 		v := inspect(t, name)
 		if (code == 201) != (v != nil) || v != nil && v.Labels["class"] != "standard" {
 			t.Errorf("%s: %d %s: the volume is %+v", path, code, body, v)
@@ -118,7 +112,7 @@ func TestNothingSlips(t *testing.T) {
 		`{"Image":"` + image + `","Cmd":["sh"],"HostConfig":{"Binds":["bare:/data"]},"x":"` + strings.Repeat("x", 4<<20) + `"}`,
 		`{"Image":"` + image + `"`, ``, `{}{}`,
 	} {
-		if code, said := post(t, c.socket, "/containers/create", body); code/100 != 4 || !strings.HasPrefix(said, `{"message":"`) {
+		if code, said := post(t, c.Socket, "/containers/create", body); code/100 != 4 || !strings.HasPrefix(said, `{"message":"`) {
 			t.Errorf("%.100s: %d %s", body, code, said)
 		}
 	}
@@ -144,13 +138,13 @@ func TestFraming(t *testing.T) {
 		{"two framings", fmt.Sprintf("%sTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\nContent-Length: %d\r\n\r\n%s", head, len(body), body), 501},
 		{"HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400},
 	} {
-		conn, response := exchange(t, c.socket, row.request)
+		conn, response := exchange(t, c.Socket, row.request)
 		conn.Close()
 		if response.StatusCode != row.code {
 			t.Errorf("%s: %s", row.rule, response.Status)
 		}
 	}
-	conn, err := net.Dial("unix", c.socket)
+	conn, err := net.Dial("unix", c.Socket)
 	if err != nil {
 		t.Fatal(err)
 	}

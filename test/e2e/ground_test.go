@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/ensure-volumes/ensure-volumes/test/process"
 	"github.com/ensure-volumes/ensure-volumes/test/stack"
 )
 
@@ -38,7 +39,7 @@ type ground struct {
 
 func newGround(t *testing.T) *ground {
 	t.Helper()
-	root, err := stack.Root()
+	root, err := process.Root()
 	if err != nil {
 		t.Fatal(err)
 	}

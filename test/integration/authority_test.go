@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/ensure-volumes/ensure-volumes/test/process"
 	"github.com/ensure-volumes/ensure-volumes/test/stack"
 )
 
@@ -35,7 +36,7 @@ type builtin struct {
 	ns        string // also the configuration's name
 	lifetimes []string
 	in        [2]*stack.Installation
-	processes [2]*stack.Process
+	processes [2]*process.Process
 }
 
 // builtin installs what two such webhooks need, and what they may do: for the

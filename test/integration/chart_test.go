@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
+	"github.com/ensure-volumes/ensure-volumes/test/process"
 	"github.com/ensure-volumes/ensure-volumes/test/stack"
 )
 
@@ -29,7 +30,7 @@ import (
 // environment variable HELM, or else the one on the PATH.
 func chart(t *testing.T, templates ...string) string {
 	t.Helper()
-	root, err := stack.Root()
+	root, err := process.Root()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/ensure-volumes/ensure-volumes/test/process"
 	"github.com/ensure-volumes/ensure-volumes/test/stack"
 )
 
@@ -39,7 +40,7 @@ var world *ground
 type ground struct {
 	cp      *stack.ControlPlane
 	in      *stack.Installation
-	webhook *stack.Process
+	webhook *process.Process
 	admin   client.Client
 	clients kubernetes.Interface // the administrator's as well
 
@@ -81,7 +82,7 @@ func run(m *testing.M) (code int, err error) {
 }
 
 func (g *ground) start(ctx context.Context, dir string) (err error) {
-	root, err := stack.Root()
+	root, err := process.Root()
 	if err != nil {
 		return err
 	}

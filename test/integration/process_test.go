@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
+	"github.com/ensure-volumes/ensure-volumes/test/process"
 	"github.com/ensure-volumes/ensure-volumes/test/stack"
 )
 
@@ -25,7 +26,7 @@ import (
 // at another address, acting as a service account of the namespace.
 func (g *ground) elsewhere(t *testing.T, ns, name string) *stack.Installation {
 	t.Helper()
-	address, err := stack.FreeAddress()
+	address, err := process.FreeAddress()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +70,7 @@ func TestReadinessFollowsTheCaches(t *testing.T) {
 	world.create(t, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "webhook"}})
 	in := world.elsewhere(t, ns, "webhook") // which may do nothing yet
 	type started struct {
-		process *stack.Process
+		process *process.Process
 		err     error
 	}
 	ready := make(chan started, 1)

@@ -10,7 +10,7 @@ import (
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/ensure-volumes/ensure-volumes/test/stack"
+	"github.com/ensure-volumes/ensure-volumes/test/process"
 )
 
 // examples/tenant bounds what is created for a tenant's pods, and whoever asks
@@ -18,7 +18,7 @@ import (
 // namespace: not for parallel tests.
 func TestTenantExample(t *testing.T) {
 	g := world
-	root, err := stack.Root()
+	root, err := process.Root()
 	if err != nil {
 		t.Fatal(err)
 	}

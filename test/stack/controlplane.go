@@ -13,6 +13,8 @@ import (
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/ensure-volumes/ensure-volumes/test/process"
 )
 
 // ControlPlane is a running Kubernetes control plane, with one node or none.
@@ -22,7 +24,7 @@ type ControlPlane struct {
 	BinDir     string       // cluster, etcd, kube-apiserver, kube-controller-manager, kubectl
 	Config     *rest.Config // an administrator's, without a client-side limit
 
-	process *Process
+	process *process.Process
 	stdin   io.Closer
 }
 
@@ -44,7 +46,7 @@ func StartNode(ctx context.Context, dir string, progress io.Writer) (*ControlPla
 }
 
 func startCluster(ctx context.Context, dir string, progress io.Writer, flags ...string) (*ControlPlane, error) {
-	root, err := Root()
+	root, err := process.Root()
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +90,7 @@ func (cp *ControlPlane) run(ctx context.Context, program string, progress io.Wri
 	defer output.Close()
 	cmd.Stdin, cmd.Stdout = input, stdout
 	cp.stdin = stdin
-	cp.process, err = start(cmd, filepath.Join(cp.Dir, "logs", "cluster.log"), 40*time.Second)
+	cp.process, err = process.Start(cmd, filepath.Join(cp.Dir, "logs", "cluster.log"), 40*time.Second)
 	input.Close()
 	stdout.Close()
 	if err != nil {
@@ -105,7 +107,7 @@ func (cp *ControlPlane) run(ctx context.Context, program string, progress io.Wri
 	select {
 	case ok := <-ready:
 		if !ok {
-			<-cp.process.done // it closed its output: it is ending
+			<-cp.process.Done() // it closed its output: it is ending
 			return fmt.Errorf("starting the control plane: %w", cp.process.Err())
 		}
 		return nil

@@ -6,11 +6,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -18,6 +15,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"k8s.io/client-go/util/cert"
+
+	"github.com/ensure-volumes/ensure-volumes/test/process"
 )
 
 // Name of the namespace, the ServiceAccount and everything else in
@@ -45,7 +44,7 @@ type Installation struct {
 // with a fresh certificate and a free port. Applying is all that it does on the
 // cluster, besides asking for a token of the ServiceAccount.
 func (cp *ControlPlane) Install(ctx context.Context, root string) (*Installation, error) {
-	address, err := FreeAddress()
+	address, err := process.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
@@ -122,21 +121,4 @@ func (in *Installation) writeKubeconfig(ctx context.Context) error {
 		return fmt.Errorf("writing the webhook's kubeconfig: %w", err)
 	}
 	return nil
-}
-
-// FreeAddress finds an address on this machine that nobody listens on, below
-// the range that the kernel takes ports of outgoing connections from: those come
-// and go between our look and the listener's.
-func FreeAddress() (string, error) {
-	const lowest, highest, attempts = 20000, 32000, 200
-	for range attempts {
-		port := lowest + rand.IntN(highest-lowest)
-		listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err != nil {
-			continue
-		}
-		defer listener.Close()
-		return listener.Addr().String(), nil
-	}
-	return "", fmt.Errorf("finding a free port on 127.0.0.1 between %d and %d: too many are taken", lowest, highest)
 }

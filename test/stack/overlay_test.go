@@ -12,12 +12,14 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/yaml"
+
+	"github.com/ensure-volumes/ensure-volumes/test/process"
 )
 
 // What is tried here is what is shipped: the overlay may change how the API
 // server reaches the webhook, and nothing else.
 func TestOverlayChangesNothingButClientConfig(t *testing.T) {
-	root, err := Root()
+	root, err := process.Root()
 	if err != nil {
 		t.Fatal(err)
 	}

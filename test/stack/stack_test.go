@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/ensure-volumes/ensure-volumes/test/process"
 )
 
 // sh writes a program that stands in for the webhook.
@@ -24,7 +26,7 @@ func sh(t *testing.T, script string) string {
 
 // One control plane for everything: it is the costly part.
 func TestInstallation(t *testing.T) {
-	root, err := Root()
+	root, err := process.Root()
 	if err != nil {
 		t.Fatal(err)
 	}

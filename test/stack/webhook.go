@@ -15,6 +15,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/ensure-volumes/ensure-volumes/test/process"
 )
 
 // createdAnnotation is what the webhook sets on a pod that it made a claim for.
@@ -24,7 +26,7 @@ const createdAnnotation = "volumes.opensandbox.io/created"
 // when it is ready. The flags come after ours, so they win. ctx bounds the
 // start only: the process runs until it is stopped or this process has ended.
 // At most one runs at a time: they share the address.
-func (in *Installation) Start(ctx context.Context, flags ...string) (*Process, error) {
+func (in *Installation) Start(ctx context.Context, flags ...string) (*process.Process, error) {
 	if in.Binary == "" {
 		binary := filepath.Join(in.Dir, "webhook")
 		if err := build(ctx, in.root, "./cmd/webhook", binary); err != nil {
@@ -32,7 +34,7 @@ func (in *Installation) Start(ctx context.Context, flags ...string) (*Process, e
 		}
 		in.Binary = binary
 	}
-	metrics, err := FreeAddress()
+	metrics, err := process.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
@@ -43,16 +45,16 @@ func (in *Installation) Start(ctx context.Context, flags ...string) (*Process, e
 		"--cert-dir=" + in.CertDir,
 	}, flags...)...)
 	in.started++
-	process, err := start(cmd, filepath.Join(in.Dir, fmt.Sprintf("webhook-%d.log", in.started)), 100*time.Second)
+	webhook, err := process.Start(cmd, filepath.Join(in.Dir, fmt.Sprintf("webhook-%d.log", in.started)), 100*time.Second)
 	if err != nil {
 		return nil, err
 	}
-	process.MetricsURL = "http://" + metrics + "/metrics"
-	if err := in.waitReady(ctx, process); err != nil {
-		process.Kill()
+	webhook.MetricsURL = "http://" + metrics + "/metrics"
+	if err := in.waitReady(ctx, webhook); err != nil {
+		webhook.Kill()
 		return nil, err
 	}
-	return process, nil
+	return webhook, nil
 }
 
 // Client is an HTTP client that trusts the webhook's authority. It keeps no
@@ -67,12 +69,12 @@ func (in *Installation) Client() *http.Client {
 	}
 }
 
-func (in *Installation) waitReady(ctx context.Context, process *Process) error {
+func (in *Installation) waitReady(ctx context.Context, webhook *process.Process) error {
 	client := in.Client()
-	return poll(ctx, time.Minute, process.done, func() error {
+	return process.Poll(ctx, time.Minute, webhook.Done(), func() error {
 		select {
-		case <-process.done:
-			return process.Err()
+		case <-webhook.Done():
+			return webhook.Err()
 		default:
 		}
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, in.URL+"/readyz", nil)
@@ -81,7 +83,7 @@ func (in *Installation) waitReady(ctx context.Context, process *Process) error {
 		}
 		response, err := client.Do(request)
 		if err != nil {
-			return fmt.Errorf("%w; %s", err, process.lastWords())
+			return fmt.Errorf("%w; %s", err, webhook.LastWords())
 		}
 		defer response.Body.Close()
 		body, err := io.ReadAll(io.LimitReader(response.Body, 4<<10))
@@ -113,36 +115,11 @@ func (in *Installation) WaitAnswers(ctx context.Context, namespace string) error
 			}}},
 		},
 	}
-	return poll(ctx, 30*time.Second, nil, func() error {
+	return process.Poll(ctx, 30*time.Second, nil, func() error {
 		got, err := clients.CoreV1().Pods(namespace).Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		if err == nil && got.Annotations[createdAnnotation] != name {
 			err = errors.New("the pod was admitted without " + createdAnnotation)
 		}
 		return err
 	}, "waiting for the webhook to answer for namespace "+namespace)
-}
-
-// poll calls try until it succeeds. It gives up when the limit has passed, ctx
-// or over has ended, with the last error of a try that had its time: one that
-// the end of ctx has cut short says nothing about what was waited for.
-func poll(ctx context.Context, limit time.Duration, over <-chan struct{}, try func() error, what string) error {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	var last error
-	for {
-		err := try()
-		if err == nil {
-			return nil
-		}
-		if last == nil || ctx.Err() == nil {
-			last = err
-		}
-		select {
-		case <-over:
-			return fmt.Errorf("%s: %w", what, try())
-		case <-ctx.Done():
-			return fmt.Errorf("%s: %w: %w", what, context.Cause(ctx), last)
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
 }

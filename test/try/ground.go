@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ensure-volumes/ensure-volumes/test/process"
 	"github.com/ensure-volumes/ensure-volumes/test/stack"
 )
 
@@ -25,8 +26,8 @@ var groundManifest string
 // enabled namespace; or a whole cluster with nothing installed.
 type ground struct {
 	controlPlane *stack.ControlPlane
-	webhook      *stack.Process // nil where none is installed
-	version      string         // of Kubernetes
+	webhook      *process.Process // nil where none is installed
+	version      string           // of Kubernetes
 }
 
 // prepareNode sets a whole cluster up with its state in dir.
@@ -45,7 +46,7 @@ func prepareNode(ctx context.Context, dir string, progress io.Writer) (*ground, 
 // stopped when it fails.
 func prepare(ctx context.Context, dir string, progress io.Writer) (_ *ground, err error) {
 	begin := time.Now()
-	root, err := stack.Root()
+	root, err := process.Root()
 	if err != nil {
 		return nil, err
 	}

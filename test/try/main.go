@@ -21,7 +21,7 @@ import (
 	"path/filepath"
 	"syscall"
 
-	"github.com/ensure-volumes/ensure-volumes/test/stack"
+	"github.com/ensure-volumes/ensure-volumes/test/process"
 )
 
 func main() {
@@ -37,7 +37,7 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	root, err := stack.Root()
+	root, err := process.Root()
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package stack
+package process
 
 import (
 	"fmt"
@@ -17,7 +17,7 @@ import (
 type Process struct {
 	PID        int
 	LogPath    string // what it writes
-	MetricsURL string // its Prometheus metrics
+	MetricsURL string // its Prometheus metrics, where it has any; whoever starts it says where
 
 	name  string
 	grace time.Duration // between SIGTERM and SIGKILL
@@ -25,8 +25,8 @@ type Process struct {
 	err   error // valid once done is closed
 }
 
-// start starts cmd with its output in the file log, appended to what is there.
-func start(cmd *exec.Cmd, log string, grace time.Duration) (*Process, error) {
+// Start starts cmd with its output in the file log, appended to what is there.
+func Start(cmd *exec.Cmd, log string, grace time.Duration) (*Process, error) {
 	file, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("creating the log: %w", err)
@@ -63,31 +63,32 @@ func start(cmd *exec.Cmd, log string, grace time.Duration) (*Process, error) {
 // Done is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Stop asks the process to end (SIGTERM) and waits until it has. The webhook
-// drains first: while an API server keeps a connection to it, that takes up to
-// 95 s. A process that does not end is killed; that, and an exit code other
+// Stop asks the process to end (SIGTERM) and waits until it has, for the grace
+// that it was started with: a webhook drains for up to 95 s while an API server
+// keeps a connection to it. A process that does not end is killed; that, and an exit code other
 // than 0, is an error.
 func (p *Process) Stop() error {
-	p.signal(syscall.SIGTERM)
+	p.Signal(syscall.SIGTERM)
 	select {
 	case <-p.done:
 	case <-time.After(p.grace):
 		p.Kill()
-		return fmt.Errorf("stopping %s: killed, since it had not ended after %s; %s", p.name, p.grace, p.lastWords())
+		return fmt.Errorf("stopping %s: killed, since it had not ended after %s; %s", p.name, p.grace, p.LastWords())
 	}
 	if p.err != nil {
-		return fmt.Errorf("stopping %s: %w; %s", p.name, p.err, p.lastWords())
+		return fmt.Errorf("stopping %s: %w; %s", p.name, p.err, p.LastWords())
 	}
 	return nil
 }
 
 // Kill ends the process at once (SIGKILL) and waits until it is gone.
 func (p *Process) Kill() {
-	p.signal(syscall.SIGKILL)
+	p.Signal(syscall.SIGKILL)
 	<-p.done
 }
 
-func (p *Process) signal(signal syscall.Signal) {
+// Signal sends a signal, unless the process has ended.
+func (p *Process) Signal(signal syscall.Signal) {
 	select {
 	case <-p.done: // its pid may be another's by now
 	default:
@@ -102,11 +103,11 @@ func (p *Process) Err() error {
 	if p.err != nil {
 		how = p.err.Error()
 	}
-	return fmt.Errorf("%s ended by itself: %s; %s", p.name, how, p.lastWords())
+	return fmt.Errorf("%s ended by itself: %s; %s", p.name, how, p.LastWords())
 }
 
-// lastWords are the last lines of the log.
-func (p *Process) lastWords() string {
+// LastWords are the last lines of the log.
+func (p *Process) LastWords() string {
 	content, err := os.ReadFile(p.LogPath)
 	if err != nil {
 		return err.Error()

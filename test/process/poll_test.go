@@ -1,4 +1,4 @@
-package stack
+package process
 
 import (
 	"context"
@@ -13,7 +13,7 @@ func TestPollKeepsTheLastErrorThatSaysSomething(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	tries := 0
-	err := poll(ctx, time.Minute, nil, func() error {
+	err := Poll(ctx, time.Minute, nil, func() error {
 		if tries++; tries == 1 {
 			return errors.New("not ready: no lists")
 		}
@@ -25,7 +25,7 @@ func TestPollKeepsTheLastErrorThatSaysSomething(t *testing.T) {
 	}
 	ctx, cancel = context.WithCancel(t.Context())
 	cancel()
-	if err := poll(ctx, time.Minute, nil, func() error { return errors.New("cut short") }, "waiting"); err == nil || !strings.Contains(err.Error(), "cut short") {
+	if err := Poll(ctx, time.Minute, nil, func() error { return errors.New("cut short") }, "waiting"); err == nil || !strings.Contains(err.Error(), "cut short") {
 		t.Errorf("with one try only: %v", err)
 	}
 }

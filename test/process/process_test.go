@@ -1,4 +1,4 @@
-package stack
+package process
 
 import (
 	"os"
@@ -12,7 +12,7 @@ import (
 
 func startScript(t *testing.T, script string, grace time.Duration) *Process {
 	t.Helper()
-	p, err := start(exec.Command("/bin/sh", "-c", script), filepath.Join(t.TempDir(), "log"), grace)
+	p, err := Start(exec.Command("/bin/sh", "-c", script), filepath.Join(t.TempDir(), "log"), grace)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,8 +35,8 @@ func TestStopIsPolite(t *testing.T) {
 	if err := p.Stop(); err != nil {
 		t.Error(err)
 	}
-	if !strings.HasSuffix(p.lastWords(), "up\nasked") {
-		t.Errorf("last words: %s", p.lastWords())
+	if !strings.HasSuffix(p.LastWords(), "up\nasked") {
+		t.Errorf("last words: %s", p.LastWords())
 	}
 	if err := p.Stop(); err != nil {
 		t.Errorf("the second time: %v", err)

@@ -1,0 +1,99 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/ensure-volumes/ensure-volumes/test/process"
+)
+
+// Engine is a running dockerd.
+type Engine struct {
+	Dir     string // everything that it writes
+	Socket  string // path of its API's Unix socket
+	dockerd *process.Process
+}
+
+// Start runs an engine in a new folder below the system's for temporary files,
+// whose path is short enough for sockets, and returns when it answers. It has
+// no images.
+func Start(ctx context.Context) (*Engine, error) {
+	if os.Geteuid() != 0 {
+		return nil, errors.New("starting an engine: this takes root")
+	}
+	dir, err := os.MkdirTemp("", "engine")
+	if err != nil {
+		return nil, fmt.Errorf("making the engine's folder: %w", err)
+	}
+	e := &Engine{Dir: dir, Socket: filepath.Join(dir, "docker.sock")}
+	// Of its own, since the machine's would count otherwise.
+	if err := os.WriteFile(e.path("daemon.json"), []byte("{}\n"), 0o600); err != nil {
+		return nil, fmt.Errorf("writing the engine's configuration: %w", errors.Join(err, os.RemoveAll(dir)))
+	}
+	if err := e.Up(ctx); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return e, nil
+}
+
+func (e *Engine) path(name string) string { return filepath.Join(e.Dir, name) }
+
+// Up starts dockerd again after [Engine.Down] or [Engine.Kill], on the same
+// data, and returns when it answers.
+func (e *Engine) Up(ctx context.Context) error {
+	cmd := exec.Command("dockerd", "--config-file", e.path("daemon.json"), "--data-root", e.path("data"), "--exec-root", e.path("exec"),
+		"--pidfile", e.path("pid"), "--host", "unix://"+e.Socket, "--bridge=none", "--iptables=false", "--storage-driver=vfs", "--shutdown-timeout=1")
+	dockerd, err := process.Start(cmd, e.path("log"), 30*time.Second)
+	if err != nil {
+		return fmt.Errorf("%w; `make engine-packages` installs what is missing", err)
+	}
+	e.dockerd = dockerd
+	err = process.Poll(ctx, time.Minute, dockerd.Done(), func() error {
+		conn, err := new(net.Dialer).DialContext(ctx, "unix", e.Socket)
+		if err != nil {
+			return fmt.Errorf("%w; %s", err, dockerd.LastWords())
+		}
+		return conn.Close()
+	}, "waiting for the engine to answer")
+	if err != nil {
+		dockerd.Kill()
+	}
+	return err
+}
+
+// Down ends dockerd and with it its containers' processes. The data stays.
+func (e *Engine) Down() error { return e.dockerd.Stop() }
+
+// Kill ends dockerd at once (SIGKILL). Its containers' processes may stay until
+// [Engine.Up] finds them.
+func (e *Engine) Kill() { e.dockerd.Kill() }
+
+// Stop removes the engine's containers, ends it and removes its folder.
+func (e *Engine) Stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	var errs []error
+	ids, err := CLI(ctx, e.Socket, "ps", "--all", "--quiet", "--no-trunc").Output()
+	if errs = append(errs, err); len(ids) > 0 {
+		if said, err := CLI(ctx, e.Socket, append([]string{"rm", "--force"}, strings.Fields(string(ids))...)...).CombinedOutput(); err != nil {
+			errs = append(errs, fmt.Errorf("removing containers: %w\n%s", err, said))
+		}
+	}
+	errs = append(errs, e.dockerd.Stop(), os.RemoveAll(e.Dir))
+	return errors.Join(errs...)
+}
+
+// CLI is the docker CLI speaking to a socket, an engine's or a companion's. It
+// sees neither the user's configuration nor the user's environment, PATH apart.
+func CLI(ctx context.Context, socket string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "docker", args...)
+	cmd.Env = []string{"DOCKER_HOST=unix://" + socket, "DOCKER_CONFIG=" + filepath.Join(filepath.Dir(socket), "no-docker-config"), "DOCKER_BUILDKIT=0", "PATH=" + os.Getenv("PATH")}
+	return cmd
+}
