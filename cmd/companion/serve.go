@@ -12,7 +12,6 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/ensure-volumes/ensure-volumes/pkg/dockerproxy"
@@ -31,7 +30,15 @@ func serve(ctx context.Context, o *options, reload <-chan os.Signal, log logr.Lo
 	if err != nil {
 		return err
 	}
-	proxy := dockerproxy.New(o.engine, config, state, log)
+	registry := prometheus.NewRegistry()
+	counters, err := newCounters(registry)
+	if err != nil {
+		return err
+	}
+	proxy, err := dockerproxy.New(o.engine, config, state, counters.proxy, log)
+	if err != nil {
+		return err
+	}
 	// Both listeners before either serves: what cannot start does not half start.
 	var metrics net.Listener
 	if o.metricsListen != "0" {
@@ -51,9 +58,9 @@ func serve(ctx context.Context, o *options, reload <-chan os.Signal, log logr.Lo
 	defer wg.Wait()
 	defer end()
 	wg.Go(func() { proxy.Retain(life) })
-	wg.Go(func() { follow(life, reload, o.config, proxy, log) })
+	wg.Go(func() { follow(life, reload, o.config, proxy, counters, log) })
 	if metrics != nil {
-		side := &http.Server{Handler: sideHandler(proxy), ReadHeaderTimeout: pingTimeout}
+		side := &http.Server{Handler: sideHandler(proxy, registry), ReadHeaderTimeout: pingTimeout}
 		wg.Go(func() {
 			if err := side.Serve(metrics); !errors.Is(err, http.ErrServerClosed) {
 				log.Error(err, "the metrics' server ended")
@@ -114,7 +121,7 @@ func ignoreClosed(err error) error {
 }
 
 // follow reads the configuration again at each signal. A faulty one changes nothing.
-func follow(ctx context.Context, reload <-chan os.Signal, path string, proxy *dockerproxy.Proxy, log logr.Logger) {
+func follow(ctx context.Context, reload <-chan os.Signal, path string, proxy *dockerproxy.Proxy, counters *counters, log logr.Logger) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -122,6 +129,7 @@ func follow(ctx context.Context, reload <-chan os.Signal, path string, proxy *do
 		case <-reload:
 			config, err := readConfig(path)
 			if err != nil {
+				counters.reloadErrors.Inc()
 				log.Error(err, "the configuration is faulty; the one before stays")
 				continue
 			}
@@ -132,9 +140,7 @@ func follow(ctx context.Context, reload <-chan os.Signal, path string, proxy *do
 }
 
 // sideHandler answers /healthz, which is well while the engine answers, and /metrics.
-func sideHandler(proxy *dockerproxy.Proxy) http.Handler {
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+func sideHandler(proxy *dockerproxy.Proxy, registry *prometheus.Registry) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) {

@@ -9,31 +9,66 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/ensure-volumes/ensure-volumes/pkg/claim"
 )
 
-// answer completes the engine's answer to a container create: what is to be
-// remembered is remembered before the client knows, and our warnings join the
-// engine's.
+// aftermath is how long to look at what a failed create left behind.
+const aftermath = 10 * time.Second
+
+// answer completes the engine's answer to a create: what is to be remembered is
+// remembered before the client knows, and our warnings join the engine's.
 func (p *Proxy) answer(response *http.Response) error {
 	plan, ok := response.Request.Context().Value(planKey{}).(*plan)
-	if !ok || response.StatusCode != http.StatusCreated {
+	switch {
+	case !ok:
+		return nil
+	case response.StatusCode != http.StatusCreated:
+		p.failed(response.Request.Context(), plan)
 		return nil
 	}
+	plan.done = true
+	switch {
+	case plan.volumeOnly:
+		return p.volumeAnswer(response, plan)
+	case len(plan.names) == 0:
+		p.metrics.create(outcomeUnchanged)
+	default:
+		p.metrics.create(outcomeEnsured)
+	}
 	// The container exists: a client that has just gone does not change that.
-	warnings := slices.Concat(plan.warnings, p.remember(context.WithoutCancel(response.Request.Context()), plan))
+	warnings := slices.Concat(plan.warnings, p.witness(context.WithoutCancel(response.Request.Context()), plan))
 	if len(warnings) == 0 {
 		return nil
 	}
+	return replaceBody(response, func(body []byte) []byte {
+		with, err := addWarnings(body, warnings)
+		if err != nil {
+			p.log.Error(err, "the engine's answer is passed on without warnings")
+		}
+		return with
+	})
+}
+
+// volumeAnswer counts a volume that is new: the answer shows the labels it has.
+func (p *Proxy) volumeAnswer(response *http.Response, plan *plan) error {
+	return replaceBody(response, func(body []byte) []byte {
+		var v volume
+		if err := json.Unmarshal(body, &v); err == nil && plan.made(&v) {
+			p.metrics.volumeCreated()
+		}
+		return body
+	})
+}
+
+// replaceBody puts what change makes of the answer's body in its place.
+func replaceBody(response *http.Response, change func([]byte) []byte) error {
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
 		return fmt.Errorf("reading the engine's answer: %w", err)
 	}
-	body, err = addWarnings(body, warnings)
-	if err != nil {
-		p.log.Error(err, "the engine's answer is passed on without warnings")
-	}
+	body = change(body)
 	response.Body = io.NopCloser(bytes.NewReader(body))
 	response.ContentLength = int64(len(body))
 	response.TransferEncoding = nil
@@ -59,17 +94,60 @@ func addWarnings(body []byte, warnings []string) ([]byte, error) {
 	return o.with("Warnings", list), nil
 }
 
-// remember records that a container uses the volumes that go with their last one.
-func (p *Proxy) remember(ctx context.Context, plan *plan) (warnings []string) {
-	for _, name := range plan.exclusive {
+// witness looks at the volumes of a container that has just been created: those
+// made for it are counted, and of those that go with their last container it is
+// recorded that one uses them.
+func (p *Proxy) witness(ctx context.Context, plan *plan) (warnings []string) {
+	for _, name := range plan.names {
+		exclusive := slices.Contains(plan.exclusive, name)
+		if !exclusive && !slices.Contains(plan.missing, name) {
+			continue
+		}
 		v, err := p.engine.volume(ctx, name)
-		if err == nil && v != nil && v.exclusive() {
-			err = p.state.Use(name, v.Labels[keyCreated])
+		if plan.made(v) {
+			p.metrics.volumeCreated()
+		}
+		if err == nil && v.exclusive() {
+			err = p.state.Use(name, v.identity())
 		}
 		if err != nil {
-			p.log.Error(err, "a volume will be kept", "volume", name)
-			warnings = append(warnings, claim.Warning("volume ", name, " will be kept: that it is used could not be recorded"))
+			p.log.Error(err, "looking at a volume after its container's creation", "volume", name)
+			if exclusive {
+				warnings = append(warnings, claim.Warning("volume ", name, " will be kept: that it is used could not be recorded"))
+			}
 		}
 	}
 	return warnings
+}
+
+// failed tells of the volumes that a failed create has left behind. The engine
+// makes volumes first and does not take them back; nor do we, since by now
+// somebody else may count on them.
+func (p *Proxy) failed(ctx context.Context, plan *plan) {
+	if plan.volumeOnly || plan.done {
+		return
+	}
+	p.metrics.create(outcomeFailed)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), aftermath)
+	defer cancel()
+	for _, name := range plan.missing {
+		v, err := p.engine.volume(ctx, name)
+		switch {
+		case err != nil:
+			p.log.Error(err, "a failed create may have left a volume", "volume", name)
+		case plan.made(v):
+			p.metrics.volumeCreated()
+			p.metrics.volumeLeft()
+			p.log.Info("a failed create has left a volume", "volume", name)
+		}
+	}
+}
+
+// made reports whether a volume, which may be nil, is the one that this plan wrote.
+func (pl *plan) made(v *volume) bool {
+	if v == nil {
+		return false
+	}
+	s, ok := pl.specs[v.Name]
+	return ok && v.Labels[keyCreated] == s.Labels[keyCreated]
 }

@@ -24,6 +24,7 @@
 // that is ours in another case, or twice, could be read differently by the two
 // of us and is refused.
 //
-// Lookups use paths without a version, which every engine answers with its own,
-// so that the engine's age does not matter.
+// What the companion itself asks goes through the moby client, which agrees on a
+// version with engines from API version 1.40 (Engine 19.03). What it must know of
+// volumes that go with their last container is in [State]; [Proxy.Retain] acts on it.
 package dockerproxy

@@ -2,132 +2,134 @@ package dockerproxy
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
-	"net/url"
-	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/events"
+	"github.com/moby/moby/api/types/mount"
+	moby "github.com/moby/moby/client"
 )
 
-// engine asks the engine what the companion itself needs to know.
-type engine struct{ transport *http.Transport }
+// idle is how many connections to the engine wait for use, of what is passed on
+// and of our own questions each.
+const idle = 16
 
-// newEngine speaks to the engine on a Unix socket.
-func newEngine(socket string) *engine {
-	return &engine{&http.Transport{
+// engine is the one behind us: a transport for what is passed on, and a client
+// for what the companion itself asks.
+type engine struct {
+	transport *http.Transport
+	client    *moby.Client
+}
+
+// newEngine speaks to the engine on a Unix socket. It does not connect.
+func newEngine(socket string) (*engine, error) {
+	e := &engine{transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", socket)
 		},
-		// A body must come out as it went in, and attaches by the hundred must not wait for each other.
-		DisableCompression:  true,
-		MaxIdleConnsPerHost: 16,
+		DisableCompression:  true, // a body must come out as it went in
+		MaxIdleConnsPerHost: idle,
 	}}
+	own := &http.Transport{MaxIdleConns: idle, MaxIdleConnsPerHost: idle, IdleConnTimeout: 30 * time.Second}
+	var err error
+	// The scheme is told, since the client takes a cloned transport for one with TLS.
+	e.client, err = moby.New(moby.WithHTTPClient(&http.Client{Transport: own, CheckRedirect: moby.CheckRedirect}),
+		moby.WithHost("unix://"+socket), moby.WithScheme("http"))
+	if err != nil {
+		return nil, fmt.Errorf("making a client of the engine at %s: %w", socket, err)
+	}
+	return e, nil
 }
 
 // volume is a named volume as the engine shows it.
 type volume struct {
-	Name    string
-	Driver  string
-	Options map[string]string
-	Labels  map[string]string
+	Name, Driver string
+	CreatedAt    string // as the engine writes it
+	Labels       map[string]string
 }
 
 // volume looks a volume up; nil where there is none.
 func (e *engine) volume(ctx context.Context, name string) (*volume, error) {
-	v := new(volume)
-	found, err := e.do(ctx, http.MethodGet, "/volumes/"+url.PathEscape(name), v)
-	if err != nil {
+	got, err := e.client.VolumeInspect(ctx, name, moby.VolumeInspectOptions{})
+	switch {
+	case errdefs.IsNotFound(err):
+		return nil, nil
+	case err != nil:
 		return nil, fmt.Errorf("looking for volume %s: %w", name, err)
 	}
-	if !found {
-		return nil, nil
-	}
-	return v, nil
+	return &volume{got.Volume.Name, got.Volume.Driver, got.Volume.CreatedAt, got.Volume.Labels}, nil
 }
 
-// exclusive lists the volumes that go with their last container.
-func (e *engine) exclusive(ctx context.Context) ([]volume, error) {
-	filter, err := json.Marshal(map[string][]string{"label": {keyDeleteLast + "=true"}})
+// exclusive are the volumes that go with their last container, by their names.
+func (e *engine) exclusive(ctx context.Context) (map[string]*volume, error) {
+	list, err := e.client.VolumeList(ctx, moby.VolumeListOptions{Filters: make(moby.Filters).Add("label", keyDeleteLast+"=true")})
 	if err != nil {
-		return nil, err
-	}
-	var list struct{ Volumes []volume }
-	if _, err := e.do(ctx, http.MethodGet, "/volumes?filters="+url.QueryEscape(string(filter)), &list); err != nil {
 		return nil, fmt.Errorf("listing volumes: %w", err)
 	}
-	return slices.DeleteFunc(list.Volumes, func(v volume) bool { return !v.exclusive() }), nil
+	exclusive := map[string]*volume{}
+	for _, got := range list.Items {
+		if v := (&volume{got.Name, got.Driver, got.CreatedAt, got.Labels}); v.exclusive() {
+			exclusive[v.Name] = v
+		}
+	}
+	return exclusive, nil
 }
 
-// used reports whether any container, running or not, uses the volume.
-func (e *engine) used(ctx context.Context, name string) (bool, error) {
-	filter, _ := json.Marshal(map[string][]string{"volume": {name}})
-	var containers []json.RawMessage
-	if _, err := e.do(ctx, http.MethodGet, "/containers/json?all=1&filters="+url.QueryEscape(string(filter)), &containers); err != nil {
-		return false, fmt.Errorf("looking for containers that use volume %s: %w", name, err)
+// used are the names of the volumes that containers use, running or not.
+func (e *engine) used(ctx context.Context) (map[string]bool, error) {
+	list, err := e.client.ContainerList(ctx, moby.ContainerListOptions{All: true})
+	if err != nil {
+		return nil, fmt.Errorf("listing containers: %w", err)
 	}
-	return len(containers) > 0, nil
+	used := map[string]bool{}
+	for _, c := range list.Items {
+		for _, m := range c.Mounts {
+			if m.Type == mount.TypeVolume {
+				used[m.Name] = true
+			}
+		}
+	}
+	return used, nil
 }
 
 // remove removes a volume; the engine itself refuses where it is used.
 func (e *engine) remove(ctx context.Context, name string) error {
-	if _, err := e.do(ctx, http.MethodDelete, "/volumes/"+url.PathEscape(name), nil); err != nil {
+	if _, err := e.client.VolumeRemove(ctx, name, moby.VolumeRemoveOptions{}); err != nil {
 		return fmt.Errorf("removing volume %s: %w", name, err)
 	}
 	return nil
 }
 
+// removals are the engine's events of removed containers and volumes, from when
+// it has returned until ctx ends or the engine does.
+func (e *engine) removals(ctx context.Context) (<-chan events.Message, <-chan error) {
+	got := e.client.Events(ctx, moby.EventsListOptions{Filters: make(moby.Filters).
+		Add("type", string(events.ContainerEventType), string(events.VolumeEventType)).Add("event", string(events.ActionDestroy))})
+	return got.Messages, got.Err
+}
+
+// lastingTimes reports whether a volume's CreatedAt stays what it was. Before
+// API version 1.42 (Engine 23.0) it moves when something is written into the
+// volume's root (moby/moby#44719).
+func (e *engine) lastingTimes(ctx context.Context) (bool, error) {
+	ping, err := e.client.Ping(ctx, moby.PingOptions{})
+	if err != nil {
+		return false, fmt.Errorf("asking for the engine's version: %w", err)
+	}
+	major, minor, _ := strings.Cut(ping.APIVersion, ".")
+	n, err := strconv.Atoi(minor)
+	return err == nil && (major != "1" || n >= 42), nil
+}
+
 // Ping reports whether the engine answers.
 func (p *Proxy) Ping(ctx context.Context) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://engine/_ping", nil)
-	if err != nil {
-		return err
-	}
-	response, err := p.engine.transport.RoundTrip(request)
-	if err != nil {
-		return err
-	}
-	response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return &statusError{code: response.StatusCode}
+	if _, err := p.engine.client.Ping(ctx, moby.PingOptions{}); err != nil {
+		return fmt.Errorf("asking the engine: %w", err)
 	}
 	return nil
-}
-
-// statusError is an answer of the engine's that is no success.
-type statusError struct {
-	code    int
-	message string
-}
-
-func (e *statusError) Error() string {
-	return fmt.Sprintf("the engine answered %d: %s", e.code, e.message)
-}
-
-// do sends a request and decodes the answer; found is false for a 404.
-func (e *engine) do(ctx context.Context, method, path string, into any) (found bool, err error) {
-	request, err := http.NewRequestWithContext(ctx, method, "http://engine"+path, nil)
-	if err != nil {
-		return false, err
-	}
-	response, err := e.transport.RoundTrip(request)
-	if err != nil {
-		return false, err
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	switch {
-	case err != nil:
-		return false, err
-	case response.StatusCode == http.StatusNotFound:
-		return false, nil
-	case response.StatusCode >= 300:
-		var said struct{ Message string }
-		_ = json.Unmarshal(body, &said) // without a message the status alone is told
-		return false, &statusError{response.StatusCode, said.Message}
-	case into == nil:
-		return true, nil
-	}
-	return true, json.Unmarshal(body, into)
 }

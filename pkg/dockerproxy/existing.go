@@ -41,9 +41,9 @@ func (c *Config) existing(p *plan, b *createBody, w claim.Want, v *volume, forNa
 	p.specs[w.Name] = s
 }
 
-// ours reports whether the volume was made by a companion.
+// ours reports whether the volume, which may be nil, was made by a companion.
 func (v *volume) ours() bool {
-	return v.Labels[keyManagedBy] == managedBy && v.Labels[keyCreated] != ""
+	return v != nil && v.Labels[keyManagedBy] == managedBy && v.Labels[keyCreated] != ""
 }
 
 // exclusive reports whether the volume goes with its last container.

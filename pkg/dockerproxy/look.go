@@ -3,6 +3,7 @@ package dockerproxy
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -46,14 +47,17 @@ func (p *Proxy) createVolume(w http.ResponseWriter, r *http.Request, canonical s
 	if err != nil {
 		return nil, err
 	}
-	body, err := p.defaultClass(r.Context(), raw)
+	plan := &plan{volumeOnly: true, specs: map[string]spec{}}
+	body, err := p.defaultClass(r.Context(), raw, plan)
 	if err != nil {
 		return nil, err
 	}
-	return withBody(r.Context(), r, canonical, body), nil
+	return withBody(context.WithValue(r.Context(), planKey{}, plan), r, canonical, body), nil
 }
 
-func (p *Proxy) defaultClass(ctx context.Context, raw []byte) ([]byte, error) {
+// defaultClass is the body with the default class's driver and options and our
+// labels, where it has neither driver nor options. What it wrote stands in plan.
+func (p *Proxy) defaultClass(ctx context.Context, raw []byte, plan *plan) ([]byte, error) {
 	o, err := readObject(raw, "Name", "Driver", "DriverOpts", "Labels")
 	var name, driver string
 	var options, labels map[string]string
@@ -85,10 +89,9 @@ func (p *Proxy) defaultClass(ctx context.Context, raw []byte) ([]byte, error) {
 	if labels == nil {
 		labels = map[string]string{}
 	}
-	for k, v := range c.labels(class, className, want, "", time.Now()) {
-		labels[k] = v
-	}
-	for key, value := range map[string]any{"Driver": class.Driver, "DriverOpts": class.options(want.Storage.Value), "Labels": labels} {
+	maps.Copy(labels, c.labels(class, className, want, "", time.Now()))
+	plan.specs[name] = spec{Driver: class.Driver, Options: class.options(want.Storage.Value), Labels: labels}
+	for key, value := range map[string]any{"Driver": class.Driver, "DriverOpts": plan.specs[name].Options, "Labels": labels} {
 		if o, err = o.set(key, value); err != nil {
 			return nil, err
 		}

@@ -38,10 +38,14 @@ func refuse(code int, format string, args ...any) *refusal {
 	return &refusal{code, fmt.Sprintf(format, args...)}
 }
 
-// plan is what becomes of the volumes of one container create.
+// plan is what becomes of the volumes of one create.
 type plan struct {
-	specs    map[string]spec // volumes to write as Mounts
-	warnings []string
+	volumeOnly bool            // a volume's create, not a container's
+	done       bool            // the engine has answered with success
+	names      []string        // the volumes, each once
+	missing    []string        // those of them that did not exist
+	specs      map[string]spec // those to write as Mounts
+	warnings   []string
 	// exclusive are volumes that may have to go with their last container.
 	exclusive []string
 }
@@ -51,8 +55,8 @@ type plan struct {
 func (c *Config) judge(b *createBody, found map[string]*volume, forName string, now time.Time) (*plan, *refusal) {
 	names := b.names()
 	hints := claim.Read(claim.Object{Kind: claim.Container, Labels: b.labels}, names)
-	p := &plan{specs: map[string]spec{}, warnings: hints.Warnings}
-	var missing []string // problems of missing volumes, each once
+	p := &plan{names: names, specs: map[string]spec{}, warnings: hints.Warnings}
+	var problems []string // of missing volumes, each once
 	for _, name := range names {
 		w := claim.Resolve(name, c.DefaultStorage, &hints)
 		if v := found[name]; v != nil {
@@ -62,14 +66,15 @@ func (c *Config) judge(b *createBody, found map[string]*volume, forName string, 
 		if !c.AutoCreate {
 			return nil, refuse(refusedMissing, "volume %s does not exist, and the companion is switched off (volumeAutoCreate: false); create it first", claim.Quote(name, 64))
 		}
+		p.missing = append(p.missing, name)
 		for _, problem := range c.missing(p, b, w, forName, now) {
-			if !slices.Contains(missing, problem) {
-				missing = append(missing, problem)
+			if !slices.Contains(problems, problem) {
+				problems = append(problems, problem)
 			}
 		}
 	}
-	if len(missing) > 0 {
-		return nil, refuse(http.StatusBadRequest, "%s", strings.Join(missing, "; "))
+	if len(problems) > 0 {
+		return nil, refuse(http.StatusBadRequest, "%s", strings.Join(problems, "; "))
 	}
 	return p, nil
 }

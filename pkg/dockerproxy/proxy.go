@@ -25,13 +25,18 @@ type Proxy struct {
 	config  atomic.Pointer[Config]
 	reverse *httputil.ReverseProxy
 	state   *State
+	metrics *Metrics
 	log     logr.Logger
 }
 
-// New is a companion in front of the engine's socket. state may be nil: then no
-// volume goes with its last container.
-func New(socket string, c *Config, state *State, log logr.Logger) *Proxy {
-	p := &Proxy{engine: newEngine(socket), socket: socket, state: state, log: log}
+// New is a companion in front of the engine's socket, which need not answer yet.
+// state may be nil: then no volume goes with its last container. So may metrics.
+func New(socket string, c *Config, state *State, metrics *Metrics, log logr.Logger) (*Proxy, error) {
+	engine, err := newEngine(socket)
+	if err != nil {
+		return nil, err
+	}
+	p := &Proxy{engine: engine, socket: socket, state: state, metrics: metrics, log: log}
 	p.config.Store(c)
 	p.reverse = &httputil.ReverseProxy{
 		Transport:      p.engine.transport,
@@ -41,10 +46,13 @@ func New(socket string, c *Config, state *State, log logr.Logger) *Proxy {
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			// Retain tells once that the engine is gone.
 			log.V(1).Info("the engine did not answer", "method", r.Method, "path", r.URL.Path, "reason", err.Error())
+			if plan, ok := r.Context().Value(planKey{}).(*plan); ok {
+				p.failed(r.Context(), plan)
+			}
 			writeError(w, http.StatusBadGateway, "the companion cannot reach the engine: "+err.Error())
 		},
 	}
-	return p
+	return p, nil
 }
 
 // Configure puts another configuration in place for requests that come from now on.
@@ -56,7 +64,7 @@ func rewrite(r *httputil.ProxyRequest) {
 	r.Out.URL.RawQuery = r.In.URL.RawQuery // also what the standard library would drop as malformed
 }
 
-// planKey is the context's key for the plan of a container create.
+// planKey is the context's key for the plan of a create.
 type planKey struct{}
 
 // ServeHTTP takes a request the way that route finds.
@@ -87,6 +95,9 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		var refused *refusal
 		if errors.As(err, &refused) {
 			code = refused.code
+		}
+		if way == createContainer {
+			p.metrics.create(outcomeRefused)
 		}
 		p.log.V(1).Info("refused", "path", canonical, "code", code)
 		writeError(w, code, err.Error())

@@ -13,20 +13,42 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // standIn serves an engine's socket and a companion in front of it; it returns
 // the companion's socket.
 func standIn(t *testing.T, engine http.HandlerFunc, state *State) string {
 	t.Helper()
+	socket, _ := standInProxy(t, engine, state, "1.42")
+	return socket
+}
+
+// standInProxy has an engine of an API version, and returns the companion itself too.
+func standInProxy(t *testing.T, engine http.HandlerFunc, state *State, version string) (string, *Proxy) {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "p") // short enough for sockets
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
+	metrics, err := NewMetrics(prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := New(filepath.Join(dir, "engine"), testConfig(), state, metrics, logr.Discard())
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, handler := range map[string]http.Handler{
-		"engine": engine,
-		"ours":   New(filepath.Join(dir, "engine"), testConfig(), state, logr.Discard()),
+		"engine": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/_ping" {
+				w.Header().Set("Api-Version", version)
+				return
+			}
+			engine(w, r)
+		}),
+		"ours": p,
 	} {
 		listener, err := net.Listen("unix", filepath.Join(dir, name))
 		if err != nil {
@@ -36,7 +58,7 @@ func standIn(t *testing.T, engine http.HandlerFunc, state *State) string {
 		go func() { _ = server.Serve(listener) }()
 		t.Cleanup(func() { _ = server.Close() })
 	}
-	return filepath.Join(dir, "ours")
+	return filepath.Join(dir, "ours"), p
 }
 
 // TestAbort: what a client gives up ends at the engine, whether it has answered or not.
@@ -96,7 +118,7 @@ func TestAnswer(t *testing.T) {
 	if want := `{"Id":"1", "New": {"a":1e400}, "Warnings":["theirs","volume \"data\": storage 5Gi is not enforced: class \"standard\" takes no size"]}`; code != 201 || said != want {
 		t.Errorf("got %d %s, want %s", code, said, want)
 	}
-	if got := state.All(); got["data"] != "then" {
+	if got := state.All(); got["data"].Label != "then" {
 		t.Errorf("the state has %v", got)
 	}
 	fails = true
@@ -118,7 +140,11 @@ func TestEngineGone(t *testing.T) {
 
 func ask(t *testing.T, socket, path, body string) (int, string) {
 	t.Helper()
-	client := http.Client{Transport: newEngine(socket).transport}
+	engine, err := newEngine(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := http.Client{Transport: engine.transport}
 	response, err := client.Post("http://docker"+path, "application/json", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)

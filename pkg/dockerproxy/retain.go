@@ -2,22 +2,27 @@ package dockerproxy
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"net/http"
-	"net/url"
+	"sync"
 	"time"
+
+	"github.com/containerd/errdefs"
+	moby "github.com/moby/moby/client"
 )
 
-// retryEvents is how long to wait for an engine that does not answer.
-const retryEvents = time.Second
+const (
+	// retryEvents is how long to wait for an engine that does not answer.
+	retryEvents = time.Second
+	// retryRemoval is how long to wait where the engine answers but something
+	// could not be done, such as a removal that a volume's driver has refused.
+	retryRemoval = time.Minute
+)
 
 // Retain removes the volumes that go with their last container, until ctx ends:
-// after each removal of a container, and once whenever the engine can be reached
-// again, for what happened meanwhile. A volume is removed only if it is the very
-// one that the state says a container used, carries our labels and has no
-// container now; the engine refuses what is in use, also by a create under way.
+// after removals of containers, and whenever the engine can be reached again,
+// for what happened meanwhile. A volume is removed only if it is the very one
+// that the state says a container used, carries our labels and has no container
+// now; the engine refuses what is in use, also by a create under way.
 func (p *Proxy) Retain(ctx context.Context) {
 	reachable := true
 	for ctx.Err() == nil {
@@ -26,8 +31,7 @@ func (p *Proxy) Retain(ctx context.Context) {
 				p.log.Info("the engine answers again")
 			}
 			reachable = true
-			p.witness(ctx)
-		}, func() { p.sweep(ctx) })
+		})
 		if ctx.Err() == nil && reachable {
 			reachable = false
 			p.log.Info("lost the engine's events; trying again", "reason", err.Error())
@@ -39,80 +43,115 @@ func (p *Proxy) Retain(ctx context.Context) {
 	}
 }
 
-// follow calls connected once it hears the engine's events, and sweep then and
-// after each of them. Listening comes first, so that no removal falls between.
-func (p *Proxy) follow(ctx context.Context, connected, sweep func()) error {
-	filter, err := json.Marshal(map[string][]string{"type": {"container"}, "event": {"destroy"}})
-	if err != nil {
-		return err
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://engine/events?filters="+url.QueryEscape(string(filter)), nil)
-	if err != nil {
-		return err
-	}
-	response, err := p.engine.transport.RoundTrip(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("the engine answered %d", response.StatusCode)
-	}
-	connected()
-	sweep()
-	for dec := json.NewDecoder(response.Body); ; sweep() {
-		var event json.RawMessage
-		if err := dec.Decode(&event); err != nil {
+// follow settles the volumes once it hears the engine's events, and again after
+// events, however many came meanwhile. Listening comes first, so that no removal
+// falls between. It returns when the engine's events have ended.
+func (p *Proxy) follow(ctx context.Context, reached func()) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	messages, errs := p.engine.removals(ctx)
+	removed, ended := make(chan struct{}, 1), make(chan error, 1)
+	wg.Go(func() {
+		for {
+			select {
+			case <-messages:
+				select {
+				case removed <- struct{}{}:
+				default: // what is settled next is later than this
+				}
+			case err := <-errs:
+				ended <- err
+				return
+			}
+		}
+	})
+	for {
+		var again <-chan time.Time
+		err := p.settle(ctx)
+		if err == nil {
+			reached()
+		} else {
+			again = time.After(retryRemoval)
+			if !moby.IsErrConnectionFailed(err) && ctx.Err() == nil { // where it is, the events have ended too
+				p.log.Error(err, "some volumes may outlive their last container", "retry", retryRemoval.String())
+			}
+		}
+		select {
+		case <-removed:
+		case <-again:
+		case err := <-ended:
 			return err
 		}
 	}
 }
 
-// witness records what a container uses now although the state does not say so:
-// the companion ended between the engine's create and its record.
-func (p *Proxy) witness(ctx context.Context) {
-	volumes, err := p.engine.exclusive(ctx)
-	for _, v := range volumes {
-		used, lookErr := p.engine.used(ctx, v.Name)
-		if err = errors.Join(err, lookErr); used {
-			err = errors.Join(err, p.state.Use(v.Name, v.Labels[keyCreated]))
-		}
-	}
-	if err != nil && ctx.Err() == nil {
-		p.log.Error(err, "some volumes may be kept after their last container")
-	}
-}
-
-// sweep goes through everything that the state knows.
-func (p *Proxy) sweep(ctx context.Context) {
-	for name, created := range p.state.All() {
-		if err := p.retire(ctx, name, created); err != nil && ctx.Err() == nil {
-			p.log.Error(err, "a volume is kept for now", "volume", name)
-		}
-	}
-}
-
-// retire removes one volume if it may go, and forgets one that is gone.
-func (p *Proxy) retire(ctx context.Context, name, created string) error {
-	v, err := p.engine.volume(ctx, name)
+// settle compares what the state knows with the engine: a volume with a
+// container is recorded as used, one whose containers are all gone is removed,
+// and one that is gone or another is forgotten.
+func (p *Proxy) settle(ctx context.Context) error {
+	// First, so that what is recorded meanwhile does not count as gone.
+	known := p.state.All()
+	lasting, err := p.engine.lastingTimes(ctx)
 	if err != nil {
 		return err
 	}
-	if v == nil || !v.exclusive() || v.Labels[keyCreated] != created {
-		return p.state.Forget(name, created)
-	}
-	used, err := p.engine.used(ctx, name)
-	if err != nil || used {
+	volumes, err := p.engine.exclusive(ctx)
+	if err != nil {
 		return err
 	}
+	used, err := p.engine.used(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for name, v := range volumes {
+		was, recorded := known[name]
+		switch {
+		case used[name]:
+			// The companion may have ended between the engine's create and its record.
+			errs = append(errs, p.state.Use(name, v.identity()))
+			delete(known, name)
+		case recorded && v.is(was, lasting):
+			errs = append(errs, p.retire(ctx, name, was, lasting))
+			delete(known, name)
+		}
+	}
+	for name, was := range known {
+		errs = append(errs, p.state.Forget(name, was))
+	}
+	return errors.Join(errs...)
+}
+
+// retire removes a volume that has lost its last container, if it is still that one.
+func (p *Proxy) retire(ctx context.Context, name string, was Identity, lasting bool) error {
+	// Once more: the list may be seconds old by now.
+	v, err := p.engine.volume(ctx, name)
+	switch {
+	case err != nil:
+		return err
+	case !v.exclusive() || !v.is(was, lasting):
+		return p.state.Forget(name, was)
+	}
 	err = p.engine.remove(ctx, name)
-	if err == nil {
-		p.log.Info("removed a volume with its last container", "volume", name)
-		return p.state.Forget(name, created)
-	}
-	var status *statusError
-	if errors.As(err, &status) && status.code == http.StatusConflict {
+	switch {
+	case errdefs.IsConflict(err):
 		return nil // a container came between; its removal brings us back
+	case err != nil && !errdefs.IsNotFound(err):
+		return err
+	case err == nil:
+		p.metrics.volumeRemoved()
+		p.log.Info("removed a volume with its last container", "volume", name)
 	}
-	return err
+	return p.state.Forget(name, was)
+}
+
+func (v *volume) identity() Identity {
+	return Identity{Label: v.Labels[keyCreated], CreatedAt: v.CreatedAt}
+}
+
+// is reports whether the volume is the one that was recorded.
+func (v *volume) is(was Identity, lasting bool) bool {
+	return v.Labels[keyCreated] == was.Label && (!lasting || v.CreatedAt == was.CreatedAt)
 }

@@ -11,6 +11,14 @@ import (
 	"sync"
 )
 
+// Identity tells a volume from another one that has had its name.
+type Identity struct {
+	// Label is volumes.opensandbox.io/created, which the companion gives a volume.
+	Label string `json:"label"`
+	// CreatedAt is the engine's. It means nothing before API version 1.42.
+	CreatedAt string `json:"createdAt"`
+}
+
 // State is what must be known of volumes that go with their last container: that
 // a container used them, and which volume of that name it was. It is a small
 // JSON file, replaced as a whole and synced before a change counts. It is safe
@@ -18,7 +26,7 @@ import (
 type State struct {
 	path string
 	mu   sync.Mutex
-	used map[string]string // the label of its creation, by the volume's name
+	used map[string]Identity // by the volume's name
 }
 
 // OpenState reads the file in the folder, which is made where it is missing. A
@@ -28,7 +36,7 @@ func OpenState(dir string) (*State, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the state's folder: %w", err)
 	}
-	s := &State{path: filepath.Join(dir, "volumes.json"), used: map[string]string{}}
+	s := &State{path: filepath.Join(dir, "volumes.json"), used: map[string]Identity{}}
 	raw, err := os.ReadFile(s.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -40,36 +48,39 @@ func OpenState(dir string) (*State, error) {
 		return nil, fmt.Errorf("reading the state %s: %w; move it away to keep every volume that it names", s.path, err)
 	}
 	if s.used == nil {
-		s.used = map[string]string{}
+		s.used = map[string]Identity{}
 	}
 	return s, nil
 }
 
-// Use records that a container uses the volume made at created.
-func (s *State) Use(name, created string) error {
+// Use records that a container uses the volume.
+func (s *State) Use(name string, v Identity) error {
 	if s == nil {
 		return errors.New("the companion keeps no state")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.used[name] == created {
+	if s.used[name] == v {
 		return nil
 	}
-	return s.change(func(used map[string]string) { used[name] = created })
+	return s.change(func(used map[string]Identity) { used[name] = v })
 }
 
-// Forget drops what is known of the volume made at created.
-func (s *State) Forget(name, created string) error {
+// Forget drops what is known of the volume, unless it is of another one by now.
+func (s *State) Forget(name string, v Identity) error {
+	if s == nil {
+		return nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.used[name] != created {
+	if known, ok := s.used[name]; !ok || known != v {
 		return nil
 	}
-	return s.change(func(used map[string]string) { delete(used, name) })
+	return s.change(func(used map[string]Identity) { delete(used, name) })
 }
 
-// All is a copy of what is known.
-func (s *State) All() map[string]string {
+// All is a copy of what is known, by the volumes' names.
+func (s *State) All() map[string]Identity {
 	if s == nil {
 		return nil
 	}
@@ -79,7 +90,7 @@ func (s *State) All() map[string]string {
 }
 
 // change writes the changed file and only then believes it. The caller holds mu.
-func (s *State) change(edit func(map[string]string)) error {
+func (s *State) change(edit func(map[string]Identity)) error {
 	next := maps.Clone(s.used)
 	edit(next)
 	raw, err := json.MarshalIndent(next, "", "  ")

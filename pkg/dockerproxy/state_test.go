@@ -13,7 +13,8 @@ func TestState(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, err := range []error{s.Use("a", "1"), s.Use("b", "1"), s.Use("a", "2"), s.Forget("b", "other"), s.Forget("c", "")} {
+	one, two, moved := Identity{"1", "then"}, Identity{"2", "then"}, Identity{"1", "later"}
+	for _, err := range []error{s.Use("a", one), s.Use("b", one), s.Use("a", two), s.Forget("b", moved), s.Forget("c", Identity{})} {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -22,10 +23,10 @@ func TestState(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := map[string]string{"a": "2", "b": "1"}; !maps.Equal(again.All(), want) || !maps.Equal(s.All(), want) {
+	if want := map[string]Identity{"a": two, "b": one}; !maps.Equal(again.All(), want) || !maps.Equal(s.All(), want) {
 		t.Errorf("got %v, then %v", s.All(), again.All())
 	}
-	if err := again.Forget("a", "2"); err != nil || again.All()["a"] != "" {
+	if err := again.Forget("a", two); err != nil || len(again.All()) != 1 {
 		t.Errorf("forgetting: %v, left %v", err, again.All())
 	}
 	files, err := os.ReadDir(dir)
@@ -39,7 +40,7 @@ func TestState(t *testing.T) {
 		t.Error("a torn file is opened as if it were empty")
 	}
 	var none *State
-	if none.Use("a", "1") == nil {
+	if none.Use("a", one) == nil {
 		t.Error("a volume counts as recorded without a state")
 	}
 }

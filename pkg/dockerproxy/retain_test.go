@@ -1,0 +1,149 @@
+package dockerproxy
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+)
+
+// TestSettle holds which volume is removed, which is forgotten and which is
+// recorded, for one that goes with its last container.
+func TestSettle(t *testing.T) {
+	const then, later = "2026-01-02T03:04:05Z", "2026-01-02T03:04:06Z"
+	recorded := Identity{Label: "1", CreatedAt: then}
+	other := map[string]string{keyManagedBy: "somebody", keyCreated: "1", keyDeleteLast: "true"}
+	for _, row := range []struct {
+		rule      string
+		version   string
+		known     *Identity
+		volume    *volume
+		container bool
+		conflict  bool
+		removed   bool
+		after     *Identity
+	}{
+		{rule: "lost its last container", version: "1.42", known: &recorded, volume: going("1", then), removed: true},
+		{rule: "has a container", version: "1.42", known: &recorded, volume: going("1", then), container: true, after: &recorded},
+		{rule: "had no container yet", version: "1.42", volume: going("1", then)},
+		{rule: "a container that nobody has recorded", version: "1.42", volume: going("1", then), container: true, after: &recorded},
+		{rule: "gone", version: "1.42", known: &recorded},
+		{rule: "another one of that name", version: "1.42", known: &recorded, volume: going("2", then)},
+		{rule: "a copy with its labels", version: "1.42", known: &recorded, volume: going("1", later)},
+		{rule: "the same, where the engine's times move", version: "1.41", known: &recorded, volume: going("1", later), removed: true},
+		{rule: "times moved while in use", version: "1.41", known: &recorded, volume: going("1", later), container: true, after: &Identity{"1", later}},
+		{rule: "not ours", version: "1.42", known: &recorded, volume: &volume{Name: "data", Driver: "local", CreatedAt: then, Labels: other}},
+		{rule: "a create under way", version: "1.42", known: &recorded, volume: going("1", then), conflict: true, removed: true, after: &recorded},
+	} {
+		t.Run(row.rule, func(t *testing.T) {
+			state, err := OpenState(t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if row.known != nil {
+				if err := state.Use("data", *row.known); err != nil {
+					t.Fatal(err)
+				}
+			}
+			removed := false
+			_, p := standInProxy(t, func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", "application/json")
+				path := r.URL.Path[strings.Index(r.URL.Path[1:], "/")+1:] // without its version
+				switch {
+				case r.Method == http.MethodDelete:
+					removed = true
+					if row.conflict {
+						writeError(w, http.StatusConflict, "volume is in use")
+					}
+				case path == "/containers/json" && row.container:
+					_, _ = io.WriteString(w, `[{"Id":"1","Mounts":[{"Type":"bind","Name":""},{"Type":"volume","Name":"data"}]}]`)
+				case path == "/containers/json":
+					_, _ = io.WriteString(w, `[]`)
+				case path == "/volumes" && row.volume != nil:
+					_ = json.NewEncoder(w).Encode(map[string]any{"Volumes": []*volume{row.volume}})
+				case path == "/volumes":
+					_, _ = io.WriteString(w, `{"Volumes":[]}`)
+				default:
+					_ = json.NewEncoder(w).Encode(row.volume)
+				}
+			}, state, row.version)
+			if err := p.settle(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if removed != row.removed {
+				t.Errorf("removed: %v", removed)
+			}
+			counted := testutil.ToFloat64(p.metrics.removed)
+			if want := row.removed && !row.conflict; (counted == 1) != want {
+				t.Errorf("%v removals counted", counted)
+			}
+			after, known := state.All()["data"]
+			if known != (row.after != nil) || known && after != *row.after {
+				t.Errorf("the state has %+v, %v", after, known)
+			}
+		})
+	}
+}
+
+func going(label, createdAt string) *volume {
+	return &volume{Name: "data", Driver: "local", CreatedAt: createdAt, Labels: map[string]string{keyManagedBy: managedBy, keyCreated: label, keyDeleteLast: "true"}}
+}
+
+// TestLeft: what a failed create leaves is counted, whoever failed, and only
+// where it was made for that create.
+func TestLeft(t *testing.T) {
+	for _, row := range []struct {
+		rule string
+		code int // of the engine's answer; 0: it hangs up
+		mine bool
+		want float64
+	}{
+		{"the engine refuses", 400, true, 1},
+		{"the engine hangs up", 0, true, 1},
+		{"another's volume came between", 400, false, 0},
+		{"all is well", 201, true, 0},
+	} {
+		t.Run(row.rule, func(t *testing.T) {
+			var made *volume
+			socket, p := standInProxy(t, func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", "application/json")
+				switch {
+				case r.Method == http.MethodPost:
+					body, _ := io.ReadAll(r.Body)
+					_, rest, _ := strings.Cut(string(body), `"`+keyCreated+`":"`)
+					label, _, _ := strings.Cut(rest, `"`)
+					if !row.mine {
+						label = "another's"
+					}
+					made = going(label, "")
+					if row.code == 0 {
+						panic(http.ErrAbortHandler)
+					}
+					w.WriteHeader(row.code)
+					_, _ = io.WriteString(w, `{"message":"no"}`)
+				case made != nil:
+					_ = json.NewEncoder(w).Encode(made)
+				default:
+					writeError(w, http.StatusNotFound, "no such volume")
+				}
+			}, nil, "1.42")
+			ask(t, socket, "/containers/create", `{"HostConfig":{"Binds":["data:/d"]}}`)
+			if got := testutil.ToFloat64(p.metrics.left); got != row.want {
+				t.Errorf("%v volumes counted as left", got)
+			}
+			outcome := outcomeFailed
+			if row.code == 201 {
+				outcome = outcomeEnsured
+			}
+			if got := testutil.ToFloat64(p.metrics.creates.WithLabelValues(outcome)); got != 1 {
+				t.Errorf("%v creates counted as %s", got, outcome)
+			}
+			if got := testutil.ToFloat64(p.metrics.created); (got == 1) != row.mine {
+				t.Errorf("%v volumes counted as created", got)
+			}
+		})
+	}
+}
