@@ -94,6 +94,7 @@ var bans = []struct {
 	{"cmd/companion", "testing", "a test's package"},
 	{"cmd/webhook", "k8s.io/kubernetes", "the control plane is for tests"},
 	{"cmd/webhook", "sigs.k8s.io/controller-runtime/pkg/manager", "1.5 MiB, and it never ends where it is stopped before its caches are filled"},
+	{"cmd/webhook", "github.com/moby", "the webhook knows no engine"},
 	{"cmd/webhook", "testing", "a test's package"},
 }
 
@@ -117,6 +118,7 @@ func TestImportBans(t *testing.T) {
 // go.mod serve tests, or come with these.
 var products = []string{
 	"github.com/go-logr/logr", "github.com/go-logr/zapr", "go.uber.org/zap",
+	"github.com/moby/moby/api", "github.com/moby/moby/client", "github.com/containerd/errdefs", // whose errors the client returns
 	"k8s.io/api", "k8s.io/apimachinery", "k8s.io/client-go", "sigs.k8s.io/controller-runtime",
 	// These come with client-go and controller-runtime, which already do what we use them for.
 	"github.com/prometheus/client_golang", "go.yaml.in/yaml/v3", "k8s.io/klog/v2", "sigs.k8s.io/json",
