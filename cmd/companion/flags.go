@@ -31,7 +31,7 @@ func parseFlags(args []string, stderr io.Writer) (*options, error) {
 	o.set.StringVar(&o.engine, "engine", "/var/run/docker.sock", "`path` of the engine's Unix socket")
 	o.set.StringVar(&o.config, "config", "", "`path` of the configuration (YAML); read again at SIGHUP; empty: no classes")
 	o.set.StringVar(&o.stateDir, "state-dir", "/var/lib/ensure-volumes", "`folder` for what must outlive a restart: which volumes go with their last container")
-	o.set.StringVar(&o.metricsListen, "metrics-listen", "127.0.0.1:9323", "`address` for /healthz and Prometheus' /metrics over HTTP; 0: none")
+	o.set.StringVar(&o.metricsListen, "metrics-listen", "127.0.0.1:9324", "`address` for /healthz and Prometheus' /metrics over HTTP; 0: none")
 	o.set.DurationVar(&o.drain, "drain", 30*time.Second, "how long streams may go on at the end")
 	o.set.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	if err := o.set.Parse(args); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,7 +15,8 @@ import (
 	"github.com/ensure-volumes/ensure-volumes/pkg/claim"
 )
 
-// aftermath is how long to look at what a failed create left behind.
+// aftermath is how long a look at what a failed create left behind may take, and
+// how long an engine may still work on a create that its client has given up.
 const aftermath = 10 * time.Second
 
 // answer completes the engine's answer to a create: what is to be remembered is
@@ -56,7 +58,7 @@ func (p *Proxy) volumeAnswer(response *http.Response, plan *plan) error {
 	return replaceBody(response, func(body []byte) []byte {
 		var v volume
 		if err := json.Unmarshal(body, &v); err == nil && plan.made(&v) {
-			p.metrics.volumeCreated()
+			p.created(&v)
 		}
 		return body
 	})
@@ -105,7 +107,7 @@ func (p *Proxy) witness(ctx context.Context, plan *plan) (warnings []string) {
 		}
 		v, err := p.engine.volume(ctx, name)
 		if plan.made(v) {
-			p.metrics.volumeCreated()
+			p.created(v)
 		}
 		if err == nil && v.exclusive() {
 			err = p.state.Use(name, v.identity())
@@ -120,6 +122,11 @@ func (p *Proxy) witness(ctx context.Context, plan *plan) (warnings []string) {
 	return warnings
 }
 
+func (p *Proxy) created(v *volume) {
+	p.metrics.volumeCreated()
+	p.log.Info("a volume was created", "volume", v.Name, "driver", v.Driver, "class", v.Labels[keyClass])
+}
+
 // failed tells of the volumes that a failed create has left behind. The engine
 // makes volumes first and does not take them back; nor do we, since by now
 // somebody else may count on them.
@@ -128,18 +135,33 @@ func (p *Proxy) failed(ctx context.Context, plan *plan) {
 		return
 	}
 	p.metrics.create(outcomeFailed)
+	if len(plan.exclusive) > 0 {
+		// A client that gave up does not stop the engine: there may be a container yet.
+		select {
+		case p.unsettled <- struct{}{}:
+		default:
+		}
+	}
+	if len(plan.missing) == 0 {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), aftermath)
 	defer cancel()
+	used, err := p.engine.used(ctx)
 	for _, name := range plan.missing {
-		v, err := p.engine.volume(ctx, name)
-		switch {
-		case err != nil:
-			p.log.Error(err, "a failed create may have left a volume", "volume", name)
-		case plan.made(v):
-			p.metrics.volumeCreated()
+		v, lookErr := p.engine.volume(ctx, name)
+		err = errors.Join(err, lookErr)
+		if !plan.made(v) {
+			continue
+		}
+		p.created(v)
+		if !used[name] {
 			p.metrics.volumeLeft()
 			p.log.Info("a failed create has left a volume", "volume", name)
 		}
+	}
+	if err != nil {
+		p.log.Error(err, "a failed create may have left volumes", "volumes", plan.missing)
 	}
 }
 

@@ -27,6 +27,9 @@ type Proxy struct {
 	state   *State
 	metrics *Metrics
 	log     logr.Logger
+	// unsettled has something when Retain should look again, without an event.
+	unsettled chan struct{}
+	aftermath time.Duration // aftermath, but for tests
 }
 
 // New is a companion in front of the engine's socket, which need not answer yet.
@@ -36,7 +39,7 @@ func New(socket string, c *Config, state *State, metrics *Metrics, log logr.Logg
 	if err != nil {
 		return nil, err
 	}
-	p := &Proxy{engine: engine, socket: socket, state: state, metrics: metrics, log: log}
+	p := &Proxy{engine: engine, socket: socket, state: state, metrics: metrics, log: log, unsettled: make(chan struct{}, 1), aftermath: aftermath}
 	p.config.Store(c)
 	p.reverse = &httputil.ReverseProxy{
 		Transport:      p.engine.transport,

@@ -81,6 +81,11 @@ func (p *Proxy) follow(ctx context.Context, reached func()) error {
 		select {
 		case <-removed:
 		case <-again:
+		case <-p.unsettled:
+			select {
+			case <-ctx.Done():
+			case <-time.After(p.aftermath):
+			}
 		case err := <-ended:
 			return err
 		}

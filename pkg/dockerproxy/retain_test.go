@@ -1,11 +1,16 @@
 package dockerproxy
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
@@ -48,13 +53,13 @@ func TestSettle(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			removed := false
+			var removed atomic.Bool
 			_, p := standInProxy(t, func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Content-Type", "application/json")
 				path := r.URL.Path[strings.Index(r.URL.Path[1:], "/")+1:] // without its version
 				switch {
 				case r.Method == http.MethodDelete:
-					removed = true
+					removed.Store(true)
 					if row.conflict {
 						writeError(w, http.StatusConflict, "volume is in use")
 					}
@@ -73,8 +78,8 @@ func TestSettle(t *testing.T) {
 			if err := p.settle(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if removed != row.removed {
-				t.Errorf("removed: %v", removed)
+			if removed.Load() != row.removed {
+				t.Errorf("removed: %v", removed.Load())
 			}
 			counted := testutil.ToFloat64(p.metrics.removed)
 			if want := row.removed && !row.conflict; (counted == 1) != want {
@@ -96,18 +101,19 @@ func going(label, createdAt string) *volume {
 // where it was made for that create.
 func TestLeft(t *testing.T) {
 	for _, row := range []struct {
-		rule string
-		code int // of the engine's answer; 0: it hangs up
-		mine bool
-		want float64
+		rule          string
+		code          int // of the engine's answer; 0: it hangs up
+		mine, started bool
+		want          float64
 	}{
-		{"the engine refuses", 400, true, 1},
-		{"the engine hangs up", 0, true, 1},
-		{"another's volume came between", 400, false, 0},
-		{"all is well", 201, true, 0},
+		{"the engine refuses", 400, true, false, 1},
+		{"the engine hangs up", 0, true, false, 1},
+		{"the engine hangs up, with a container", 0, true, true, 0},
+		{"another's volume came between", 400, false, false, 0},
+		{"all is well", 201, true, true, 0},
 	} {
 		t.Run(row.rule, func(t *testing.T) {
-			var made *volume
+			var made atomic.Pointer[volume]
 			socket, p := standInProxy(t, func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Content-Type", "application/json")
 				switch {
@@ -118,14 +124,18 @@ func TestLeft(t *testing.T) {
 					if !row.mine {
 						label = "another's"
 					}
-					made = going(label, "")
+					made.Store(going(label, ""))
 					if row.code == 0 {
 						panic(http.ErrAbortHandler)
 					}
 					w.WriteHeader(row.code)
 					_, _ = io.WriteString(w, `{"message":"no"}`)
-				case made != nil:
-					_ = json.NewEncoder(w).Encode(made)
+				case strings.HasSuffix(r.URL.Path, "/containers/json") && row.started:
+					_, _ = io.WriteString(w, `[{"Id":"1","Mounts":[{"Type":"volume","Name":"data"}]}]`)
+				case strings.HasSuffix(r.URL.Path, "/containers/json"):
+					_, _ = io.WriteString(w, `[]`)
+				case made.Load() != nil:
+					_ = json.NewEncoder(w).Encode(made.Load())
 				default:
 					writeError(w, http.StatusNotFound, "no such volume")
 				}
@@ -146,4 +156,61 @@ func TestLeft(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestGivenUp: a client is gone before the engine has made the container, which
+// it does all the same. That the volume is used gets recorded.
+func TestGivenUp(t *testing.T) {
+	state, err := OpenState(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	arrived, abandoned := make(chan struct{}), make(chan struct{})
+	var exists atomic.Bool
+	socket, p := standInProxy(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		switch path := r.URL.Path; {
+		case r.Method == http.MethodPost:
+			_, _ = io.Copy(io.Discard, r.Body) // only then the server hears of the client's end
+			close(arrived)
+			<-r.Context().Done()
+			exists.Store(true)
+			close(abandoned)
+		case strings.HasSuffix(path, "/events"):
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		case strings.HasSuffix(path, "/volumes") && exists.Load():
+			_ = json.NewEncoder(w).Encode(map[string]any{"Volumes": []*volume{going("1", "then")}})
+		case strings.HasSuffix(path, "/containers/json") && exists.Load():
+			_, _ = io.WriteString(w, `[{"Id":"1","Mounts":[{"Type":"volume","Name":"data"}]}]`)
+		case strings.HasSuffix(path, "/volumes"):
+			_, _ = io.WriteString(w, `{}`)
+		case strings.HasSuffix(path, "/containers/json"):
+			_, _ = io.WriteString(w, `[]`)
+		default:
+			writeError(w, http.StatusNotFound, "no such volume")
+		}
+	}, state, "1.42")
+	p.aftermath = 100 * time.Millisecond
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); p.Retain(ctx) }()
+	defer func() { cancel(); <-ended }()
+
+	conn, err := net.Dial("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := `{"Labels":{"volumes.opensandbox.io/deleteOnSandboxTermination":"true"},"HostConfig":{"Binds":["data:/d"]}}`
+	fmt.Fprintf(conn, "POST /containers/create HTTP/1.1\r\nHost: docker\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	<-arrived
+	hangUp(conn)
+	<-abandoned
+	for range 200 {
+		if state.All()["data"].Label == "1" {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Error("that the volume is used was never recorded")
 }
