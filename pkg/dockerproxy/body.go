@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"slices"
 	"strings"
 
 	"github.com/ensure-volumes/ensure-volumes/pkg/claim"
@@ -107,8 +106,10 @@ func (b *createBody) readUses() error {
 // names are the named volumes, each once, as they come.
 func (b *createBody) names() []string {
 	var names []string
+	seen := map[string]bool{}
 	for _, u := range b.uses {
-		if !slices.Contains(names, u.name) {
+		if !seen[u.name] {
+			seen[u.name] = true
 			names = append(names, u.name)
 		}
 	}

@@ -1,7 +1,9 @@
 package dockerproxy
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -149,10 +151,34 @@ func TestNotUnderstood(t *testing.T) {
 	}
 }
 
-// FuzzWrite holds that what is not ours is the same before and after, and that
-// what was written is understood again.
+// TestLargest: the longest body is read in its time, whatever it is made of.
+// Were that the square of its keys, this would take minutes.
+func TestLargest(t *testing.T) {
+	var keys, binds strings.Builder
+	for i := 0; keys.Len() < 3<<20; i++ {
+		fmt.Fprintf(&keys, `"%x":0,`, i)
+	}
+	for i := 0; binds.Len() < 3<<20; i++ {
+		fmt.Fprintf(&binds, `"v%x:/%x",`, i, i)
+	}
+	for _, body := range []string{`{` + keys.String() + `"HostConfig":{}}`, `{"HostConfig":{"Binds":[` + binds.String() + `"x:/y"]}}`} {
+		start := time.Now()
+		b, err := readCreate([]byte(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = b.names()
+		if took := time.Since(start); took > 30*time.Second {
+			t.Errorf("it took %s", took)
+		}
+	}
+}
+
+// FuzzWrite holds that what is not ours is the same before and after, in its
+// order and byte for byte, and that what was written is understood again.
 func FuzzWrite(f *testing.F) {
 	f.Add(`{"a":{"b":[1,{"c":null}]},"HostConfig":{"Binds":["data:/d:ro","/x:/y"],"Mounts":[{"Type":"volume","Source":"more","n":1}],"k":"v"}}`)
+	f.Add(`{"HostConfig":{"Mounts":[{"Type":"volume","Source":"a","X":1e400,"VolumeOptions":{"Subpath":"s","DriverConfig":{"Name":"nfs"},"Labels":{"a":"<b>"}}},{"Type":"bind","Z":[ 1]}],"Binds":["b:/c:Z","d:/e:ro,nocopy"]}}`)
 	f.Add(`{"HostConfig":null,"Labels":{"data.volumes.opensandbox.io/storage":"5Gi"}}`)
 	f.Fuzz(func(t *testing.T, body string) {
 		if !json.Valid([]byte(body)) {
@@ -183,7 +209,55 @@ func FuzzWrite(f *testing.F) {
 		if got, want := rest(again.host, "Binds", "Mounts"), rest(b.host, "Binds", "Mounts"); !reflect.DeepEqual(got, want) {
 			t.Errorf("HostConfig's %q became %q", want, got)
 		}
+		sameMounts(t, b, again)
 	})
+}
+
+// sameMounts compares the caller's Mounts, which come first, and the Binds that
+// name no volume, which stay.
+func sameMounts(t *testing.T, before, after *createBody) {
+	t.Helper()
+	ours := map[int]bool{}
+	moved := map[int]bool{}
+	for _, u := range before.uses {
+		ours[u.index] = ours[u.index] || u.mount != nil
+		moved[u.index] = moved[u.index] || u.bind != nil && u.bind.unsayable == ""
+	}
+	for i, raw := range before.mounts {
+		got := after.mounts[i]
+		if !ours[i] {
+			if !bytes.Equal(got, raw) {
+				t.Errorf("the Mount %s became %s", raw, got)
+			}
+			continue
+		}
+		was, is := mustObject(t, raw), mustObject(t, got)
+		if got, want := rest(is, "VolumeOptions"), rest(was, "VolumeOptions"); !maps.Equal(got, want) {
+			t.Errorf("the Mount's %q became %q", want, got)
+		}
+		got2, want2 := rest(mustObject(t, is.value("VolumeOptions")), "Labels", "DriverConfig"), rest(mustObject(t, was.value("VolumeOptions")), "Labels", "DriverConfig")
+		if !maps.Equal(got2, want2) {
+			t.Errorf("VolumeOptions' %q became %q", want2, got2)
+		}
+	}
+	var stay []string
+	for i, bind := range before.binds {
+		if !moved[i] {
+			stay = append(stay, bind)
+		}
+	}
+	if !slices.Equal(after.binds, stay) {
+		t.Errorf("of the Binds %q there are %q", before.binds, after.binds)
+	}
+}
+
+func mustObject(t *testing.T, raw []byte) object {
+	t.Helper()
+	o, err := readObject(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
 }
 
 func rest(o object, without ...string) map[string]string {

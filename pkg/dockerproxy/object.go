@@ -38,6 +38,7 @@ func readObject(raw []byte, known ...string) (object, error) {
 	if tok != json.Delim('{') {
 		return o, errors.New("it must be a JSON object")
 	}
+	seen := map[string]bool{}
 	for dec.More() {
 		tok, err := dec.Token()
 		if err != nil {
@@ -48,9 +49,10 @@ func readObject(raw []byte, known ...string) (object, error) {
 		if err := dec.Decode(&value); err != nil {
 			return o, err
 		}
-		if slices.ContainsFunc(o.members, func(m member) bool { return m.key == key }) {
+		if seen[key] {
 			return o, fmt.Errorf("key %s stands twice; give it once", claim.Quote(key, 64))
 		}
+		seen[key] = true
 		for _, k := range known {
 			if k != key && strings.EqualFold(k, key) {
 				return o, fmt.Errorf("unknown key %s; write it as %q", claim.Quote(key, 64), k)

@@ -104,6 +104,7 @@ func (c *Config) missing(p *plan, b *createBody, w claim.Want, forName string, n
 	for _, u := range b.uses {
 		switch {
 		case u.name != w.Name:
+		case u.bind != nil && u.bind.unsayable != "" && len(problems) > 0: // told once a volume
 		case u.bind != nil && u.bind.unsayable != "":
 			problems = append(problems, fmt.Sprintf("HostConfig.Binds[%d]: volume %s does not exist and cannot be created with mode %s; create it first, or leave the mode out",
 				u.index, quoted, claim.Quote(u.bind.unsayable, 64)))
