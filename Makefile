@@ -51,10 +51,11 @@ build: ## bin/webhook and bin/companion; 1 minute the first time
 	go build -o bin/companion ./cmd/companion
 
 .PHONY: image
-image: ## bin/ensure-volumes-image.tar, for this machine or ARCH=arm64, without a container engine; 10 s
+image: ## bin/ensure-volumes-image.tar and bin/ensure-volumes-companion-image.tar, or ARCH=arm64, without an engine; 15 s
 	@mkdir -p bin/linux-$(ARCH)
-	GOOS=linux GOARCH=$(ARCH) go build -ldflags "-s -w -funcalign=16" -o bin/linux-$(ARCH)/webhook ./cmd/webhook
+	GOOS=linux GOARCH=$(ARCH) go build -ldflags "-s -w -funcalign=16" -o bin/linux-$(ARCH)/ ./cmd/webhook ./cmd/companion
 	@go run ./build/image -arch $(ARCH) -name ensure-volumes:dev -max-mib 30 -o bin/ensure-volumes-image.tar
+	@go run ./build/image -arch $(ARCH) -target companion -name ensure-volumes-companion:dev -max-mib 30 -o bin/ensure-volumes-companion-image.tar
 
 .PHONY: helm
 helm: ## bin/helm, for the chart; 5 minutes the first time
