@@ -121,11 +121,12 @@ node-test: node-binaries ## the cluster of one node itself; as root; 1 minute
 
 # RUNLEVEL keeps the packages from starting an engine for the whole machine.
 .PHONY: engine-packages
-engine-packages: ## dockerd, docker, docker-compose and a static busybox, with apt-get where they are missing; as root
+engine-packages: ## dockerd, docker, docker-compose, systemd-analyze and a static busybox, with apt-get where they are missing; as root
 	@missing=""; \
 	command -v dockerd >/dev/null || missing+=" docker.io"; \
 	command -v docker >/dev/null || missing+=" docker.io"; \
 	command -v docker-compose >/dev/null || missing+=" docker-compose"; \
+	command -v systemd-analyze >/dev/null || missing+=" systemd"; \
 	command -v busybox >/dev/null && ! LC_ALL=C ldd "$$(command -v busybox)" >/dev/null 2>&1 || missing+=" busybox-static"; \
 	test -z "$$missing" && exit; \
 	command -v apt-get >/dev/null || { echo "these Debian packages are missing, and there is no apt-get to install them with:$$missing"; exit 1; }; \
