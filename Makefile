@@ -28,6 +28,11 @@ help: ## this list
 demo: cluster-binaries build bin/try ## the main job in seven stories on a real API server; 15 s
 	@bin/try demo
 
+.PHONY: docker-demo
+docker-demo: build ## the same on Docker: the engine at hand, or as root one of its own from Debian's packages; 10 s
+	@go build -o bin/dockerdemo ./test/dockerdemo
+	@bin/dockerdemo
+
 .PHONY: up
 up: cluster-binaries build bin/try ## the same control plane, left running, kubeconfig at .run/kubeconfig; 10 s
 	@bin/try up
