@@ -29,8 +29,9 @@ demo: cluster-binaries build bin/try ## the main job in seven stories on a real 
 	@bin/try demo
 
 .PHONY: docker-demo
-docker-demo: build ## the same on Docker: the engine at hand, or as root one of its own from Debian's packages; 10 s
-	@go build -o bin/dockerdemo ./test/dockerdemo
+docker-demo: ## the same on Docker, on the engine at hand, or as root on one of its own, from Debian's packages; 10 s
+	@mkdir -p bin
+	@go build -o bin/ ./cmd/companion ./test/dockerdemo
 	@bin/dockerdemo
 
 .PHONY: up
