@@ -28,6 +28,12 @@ help: ## this list
 demo: cluster-binaries build bin/try ## the main job in seven stories on a real API server; 15 s
 	@bin/try demo
 
+.PHONY: docker-demo
+docker-demo: ## the same on Docker, on the engine at hand, or as root on one of its own, from Debian's packages; 10 s
+	@mkdir -p bin
+	@go build -o bin/ ./cmd/companion ./test/dockerdemo
+	@bin/dockerdemo
+
 .PHONY: up
 up: cluster-binaries build bin/try ## the same control plane, left running, kubeconfig at .run/kubeconfig; 10 s
 	@bin/try up
@@ -51,10 +57,11 @@ build: ## bin/webhook and bin/companion; 1 minute the first time
 	go build -o bin/companion ./cmd/companion
 
 .PHONY: image
-image: ## bin/ensure-volumes-image.tar, for this machine or ARCH=arm64, without a container engine; 10 s
+image: ## bin/ensure-volumes-image.tar and bin/ensure-volumes-companion-image.tar, or ARCH=arm64, without an engine; 15 s
 	@mkdir -p bin/linux-$(ARCH)
-	GOOS=linux GOARCH=$(ARCH) go build -ldflags "-s -w -funcalign=16" -o bin/linux-$(ARCH)/webhook ./cmd/webhook
+	GOOS=linux GOARCH=$(ARCH) go build -ldflags "-s -w -funcalign=16" -o bin/linux-$(ARCH)/ ./cmd/webhook ./cmd/companion
 	@go run ./build/image -arch $(ARCH) -name ensure-volumes:dev -max-mib 30 -o bin/ensure-volumes-image.tar
+	@go run ./build/image -arch $(ARCH) -target companion -name ensure-volumes-companion:dev -max-mib 30 -o bin/ensure-volumes-companion-image.tar
 
 .PHONY: helm
 helm: ## bin/helm, for the chart; 5 minutes the first time
@@ -63,7 +70,7 @@ helm: ## bin/helm, for the chart; 5 minutes the first time
 
 # -count=1 where a test runs another program: Go cannot see what that one reads.
 .PHONY: test
-test: race-detector engine-packages cluster-binaries build helm ## everything that can be proved without a node; 10 minutes
+test: race-detector engine-packages cluster-binaries build image helm ## everything that can be proved without a node; 10 minutes
 	go test -count=1 -timeout 10m ./build/... ./charts/... ./cmd/... ./config/... ./examples/...
 	CGO_ENABLED=1 go test -race -timeout 10m ./pkg/...
 	cd test/cluster && go test -count=1 -timeout 10m . ./internal/... # without ./node, which needs one
@@ -120,11 +127,12 @@ node-test: node-binaries ## the cluster of one node itself; as root; 1 minute
 
 # RUNLEVEL keeps the packages from starting an engine for the whole machine.
 .PHONY: engine-packages
-engine-packages: ## dockerd, docker, docker-compose and a static busybox, with apt-get where they are missing; as root
+engine-packages: ## dockerd, docker, docker-compose, systemd-analyze and a static busybox, with apt-get where they are missing; as root
 	@missing=""; \
 	command -v dockerd >/dev/null || missing+=" docker.io"; \
 	command -v docker >/dev/null || missing+=" docker.io"; \
 	command -v docker-compose >/dev/null || missing+=" docker-compose"; \
+	command -v systemd-analyze >/dev/null || missing+=" systemd"; \
 	command -v busybox >/dev/null && ! LC_ALL=C ldd "$$(command -v busybox)" >/dev/null 2>&1 || missing+=" busybox-static"; \
 	test -z "$$missing" && exit; \
 	command -v apt-get >/dev/null || { echo "these Debian packages are missing, and there is no apt-get to install them with:$$missing"; exit 1; }; \

@@ -2,11 +2,12 @@
 // which `docker load` and `ctr images import` read, where no engine is at hand.
 //
 //	image -arch amd64 -name ensure-volumes:dev -o bin/ensure-volumes-image.tar
+//	image -target companion -name ensure-volumes-companion:dev -o bin/ensure-volumes-companion-image.tar
 //
-// It knows the few instructions that an image of one static binary takes, FROM
-// scratch, ARG TARGETARCH, COPY, USER, EXPOSE and ENTRYPOINT, and refuses every
-// other: what `docker build` makes of the same file is the same image. Equal
-// input gives an equal tarball.
+// It knows stages FROM scratch and the few instructions that an image of one
+// static binary takes, ARG TARGETARCH, COPY, USER, EXPOSE and ENTRYPOINT, and
+// refuses every other: what `docker build` makes of the same file and the same
+// target is the same image. Equal input gives an equal tarball.
 package main
 
 import (
@@ -30,6 +31,7 @@ func run(args []string, stderr io.Writer) error {
 	dockerfile := flags.String("dockerfile", "Dockerfile", "`path` of the Dockerfile")
 	context := flags.String("context", ".", "`folder` that COPY copies from")
 	arch := flags.String("arch", "amd64", "TARGETARCH, and the image's `architecture`")
+	target := flags.String("target", "", "`stage` that is the image; empty: the last one")
 	name := flags.String("name", "", "the image's `name:tag`")
 	output := flags.String("o", "", "`path` of the tarball")
 	most := flags.Int64("max-mib", 0, "refuse an image whose files have more than this `size`, uncompressed, as an engine keeps them; 0: any will do")
@@ -37,13 +39,13 @@ func run(args []string, stderr io.Writer) error {
 		return err
 	}
 	if *name == "" || *output == "" || flags.NArg() > 0 {
-		return errors.New("usage: image [-dockerfile FILE] [-context FOLDER] [-arch ARCH] -name NAME:TAG -o TARBALL")
+		return errors.New("usage: image [-dockerfile FILE] [-context FOLDER] [-arch ARCH] [-target STAGE] -name NAME:TAG -o TARBALL")
 	}
 	text, err := os.ReadFile(*dockerfile)
 	if err != nil {
 		return fmt.Errorf("reading the Dockerfile: %w", err)
 	}
-	recipe, err := parse(string(text), *arch)
+	recipe, err := parse(string(text), *arch, *target)
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", *dockerfile, err)
 	}

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/ensure-volumes/ensure-volumes/test/process"
@@ -86,8 +87,21 @@ func (e *Engine) Stop() error {
 			errs = append(errs, fmt.Errorf("removing containers: %w\n%s", err, said))
 		}
 	}
-	errs = append(errs, e.dockerd.Stop(), os.RemoveAll(e.Dir))
+	errs = append(errs, e.dockerd.Stop(), e.unmount(), os.RemoveAll(e.Dir))
 	return errors.Join(errs...)
+}
+
+// unmount takes away what a dockerd leaves behind once a container of its has
+// used the machine's network: the mount of that network's namespace.
+func (e *Engine) unmount() error {
+	left, err := filepath.Glob(e.path("exec/netns/*"))
+	for _, path := range left {
+		// EINVAL: it is a file like any other.
+		if unmountErr := syscall.Unmount(path, syscall.MNT_DETACH); unmountErr != nil && !errors.Is(unmountErr, syscall.EINVAL) {
+			err = errors.Join(err, fmt.Errorf("unmounting %s: %w", path, unmountErr))
+		}
+	}
+	return err
 }
 
 // CLI is the docker CLI speaking to a socket, an engine's or a companion's. It

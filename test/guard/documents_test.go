@@ -12,48 +12,66 @@ import (
 	"github.com/ensure-volumes/ensure-volumes/test/docs"
 )
 
-// TestOperationsCanBeRun: make e2e runs docs/operations.md; that each of its blocks is of a known kind needs no cluster.
-func TestOperationsCanBeRun(t *testing.T) {
-	if blocks, err := docs.Parse(read(t, "docs/operations.md")); err != nil || len(blocks) == 0 {
-		t.Errorf("docs/operations.md: %d blocks, %v", len(blocks), err)
+// TestDocumentsCanBeRun: make e2e runs docs/operations.md, and make test docs/docker.md; that each of their blocks is of a
+// known kind needs neither cluster nor engine.
+func TestDocumentsCanBeRun(t *testing.T) {
+	for _, d := range metricDocuments {
+		if blocks, err := docs.Parse(read(t, d.path)); err != nil || len(blocks) == 0 {
+			t.Errorf("%s: %d blocks, %v", d.path, len(blocks), err)
+		}
 	}
 }
 
 const metricPrefix = "ensure_volumes_"
 
-// TestMetricTable: docs/operations.md has a row for each metric of the product, and for no other, of its type and with its
+// metricDocuments are the documents that have the tables of metrics, with whose they are.
+var metricDocuments = []struct {
+	path string
+	of   func(source string) bool
+}{
+	{"docs/docker.md", ofCompanion},
+	{"docs/operations.md", func(source string) bool { return !ofCompanion(source) }},
+}
+
+func ofCompanion(source string) bool {
+	return strings.HasPrefix(source, "cmd/companion/") || strings.HasPrefix(source, "pkg/dockerproxy/")
+}
+
+// TestMetricTables: each document has a row for each metric of its program, and for no other, of its type and with its
 // labels.
-func TestMetricTable(t *testing.T) {
+func TestMetricTables(t *testing.T) {
 	// `| name | type | labels |`, of which the labels may be none.
-	want, got := metrics(t), map[string]string{}
 	row := regexp.MustCompile("(?m)^\\| `(" + metricPrefix + "[a-z_]+)` \\| ([a-z]+) \\|([^|]*)\\|")
-	for _, m := range row.FindAllStringSubmatch(read(t, "docs/operations.md"), -1) {
-		if got[m[1]] != "" {
-			t.Errorf("docs/operations.md has %s twice", m[1])
+	for _, d := range metricDocuments {
+		want, got := metrics(t, d.of), map[string]string{}
+		for _, m := range row.FindAllStringSubmatch(read(t, d.path), -1) {
+			if got[m[1]] != "" {
+				t.Errorf("%s has %s twice", d.path, m[1])
+			}
+			got[m[1]] = strings.TrimSpace(m[2] + " " + strings.NewReplacer("`", "", ",", "").Replace(strings.TrimSpace(m[3])))
 		}
-		got[m[1]] = strings.TrimSpace(m[2] + " " + strings.NewReplacer("`", "", ",", "").Replace(strings.TrimSpace(m[3])))
-	}
-	if len(want) == 0 {
-		t.Fatal("the source has no metric at all")
-	}
-	for _, name := range slices.Sorted(maps.Keys(want)) {
-		if got[name] != want[name] {
-			t.Errorf("docs/operations.md has %s as %q, the source as %q", name, got[name], want[name])
+		if len(want) == 0 {
+			t.Fatalf("the source has no metric for %s", d.path)
 		}
-	}
-	for name := range got {
-		if want[name] == "" {
-			t.Errorf("docs/operations.md has %s, which the source does not", name)
+		for _, name := range slices.Sorted(maps.Keys(want)) {
+			if got[name] != want[name] {
+				t.Errorf("%s has %s as %q, the source as %q", d.path, name, got[name], want[name])
+			}
+		}
+		for name := range got {
+			if want[name] == "" {
+				t.Errorf("%s has %s, which the source does not", d.path, name)
+			}
 		}
 	}
 }
 
-// metrics are the metrics that the product registers, each with its type and labels: "histogram outcome".
-func metrics(t *testing.T) map[string]string {
+// metrics are the metrics that the files register which of accepts, each with its type and labels: "histogram outcome".
+func metrics(t *testing.T, of func(source string) bool) map[string]string {
 	t.Helper()
 	found := map[string]string{}
 	for _, s := range sources(t, "cmd", "pkg") {
-		if strings.HasSuffix(s.path, "_test.go") {
+		if strings.HasSuffix(s.path, "_test.go") || !of(s.path) {
 			continue
 		}
 		ast.Inspect(s.file, func(n ast.Node) bool {
