@@ -1,14 +1,11 @@
 package docker
 
 import (
-	"bufio"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"slices"
 	"testing"
-	"time"
 )
 
 // TestFraming: a body is what its framing says, and what comes behind it is a
@@ -84,15 +81,8 @@ func TestFraming(t *testing.T) {
 // cut: it then ends its direction.
 func answers(t *testing.T, socket, said string, count int, cut bool) []int {
 	t.Helper()
-	dial, err := net.Dial("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn := dial.(*net.UnixConn)
+	conn := dial(t, socket)
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
-		t.Fatal(err)
-	}
 	go func() {
 		// The answer may come before all is read: writing then fails, and the answer counts.
 		if _, err := io.WriteString(conn, said); err == nil && cut {
@@ -100,8 +90,8 @@ func answers(t *testing.T, socket, said string, count int, cut bool) []int {
 		}
 	}()
 	var codes []int
-	for buffered := bufio.NewReader(conn); len(codes) < count; {
-		response, err := http.ReadResponse(buffered, nil)
+	for len(codes) < count {
+		response, err := http.ReadResponse(conn.buffered, nil)
 		if err != nil {
 			t.Fatalf("%.200q: %v", said, err)
 		}

@@ -6,7 +6,7 @@ func TestFilesTransparent(t *testing.T) {
 	transparentAll(t, []scenario{
 		{name: "cp", script: `
 			mkdir -p tree/sub
-			head -c 20000000 /dev/urandom >tree/large
+			head -c 5000000 /dev/urandom >tree/large
 			echo content >tree/sub/file
 			chmod 640 tree/sub/file
 			ln -s sub/file tree/link
