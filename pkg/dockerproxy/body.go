@@ -130,21 +130,27 @@ func readBind(text string) (name string, b *bind, err error) {
 	if len(parts) == 2 || parts[2] == "" {
 		return parts[0], b, nil
 	}
+	given, contradicts := map[string]bool{}, false
 	for mode := range strings.SplitSeq(parts[2], ",") {
+		kind := mode
 		switch mode {
-		case "rw", "z": // what a Mount has by itself
+		case "rw": // what a Mount has by itself
+			kind = "access"
 		case "ro":
-			b.readOnly = true
+			kind, b.readOnly = "access", true
+		case "z": // what a Mount has by itself
 		case "nocopy":
 			b.noCopy = true
 		case "consistent", "cached", "delegated":
-			b.consistency = mode
+			kind, b.consistency = "consistency", mode
 		default:
 			b.unsayable = mode
 		}
+		contradicts = contradicts || given[kind]
+		given[kind] = true
 	}
-	if b.unsayable == "" && (strings.Contains(parts[2], "ro") && strings.Contains(parts[2], "rw") || strings.Count(parts[2], "nocopy") > 1) {
-		b.unsayable = parts[2] // contradicts itself: the engine's to refuse
+	if b.unsayable == "" && contradicts {
+		b.unsayable = parts[2] // one mode of each kind: the engine's to refuse
 	}
 	return parts[0], b, nil
 }

@@ -34,10 +34,13 @@ func send(t *testing.T, socket, path, body string) (*dialed, *http.Response) {
 	return exchange(t, socket, fmt.Sprintf("POST %s HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", path, len(body), body))
 }
 
-// exchange sends a request as it is written and reads the head of the answer.
-func exchange(t *testing.T, socket, request string) (*dialed, *http.Response) {
+// Close hangs up, perhaps once again.
+func (d *dialed) Close() { _ = d.UnixConn.Close() }
+
+// dial connects for at most half a minute.
+func dial(t *testing.T, socket string) *dialed {
 	t.Helper()
-	conn, err := net.Dial("unix", socket)
+	conn, err := new(net.Dialer).DialContext(t.Context(), "unix", socket)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,33 +48,20 @@ func exchange(t *testing.T, socket, request string) (*dialed, *http.Response) {
 	if err := d.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
+	return d
+}
+
+// exchange sends a request as it is written and reads the head of the answer.
+func exchange(t *testing.T, socket, request string) (*dialed, *http.Response) {
+	t.Helper()
+	d := dial(t, socket)
 	// The engine may answer before it has read all: writing then fails, and the answer counts.
-	go io.WriteString(d, request)
+	go func() { _, _ = io.WriteString(d, request) }()
 	response, err := http.ReadResponse(d.buffered, nil)
 	if err != nil {
 		t.Fatalf("%.200s: %v", request, err)
 	}
 	return d, response
-}
-
-func TestStreamsThroughCLI(t *testing.T) {
-	c := start(t)
-	id, _ := c.create(t, image, "busybox", "sleep", "1000")
-	c.must(t, "start", id)
-	for _, args := range [][]string{
-		{"run", "--rm", "-i", "--network", "none", image, "busybox", "cat"},
-		{"run", "--rm", "-i", "--network", "none", image, "sh", "-c", "busybox cat; echo err >&2; exit 7"},
-		{"exec", "-i", id, "busybox", "cat"},
-		{"exec", "-i", id, "sh", "-c", "busybox wc -c; exit 3"},
-		{"logs", "nobody"},
-		{"exec", "nobody", "sh"},
-	} {
-		out, errs, code := docker(t, shared.Socket, "hello\n", args...)
-		gotOut, gotErrs, gotCode := docker(t, c.Socket, "hello\n", args...)
-		if gotOut != out || gotErrs != errs || gotCode != code {
-			t.Errorf("docker %q: got %q, %q, %d; the engine itself %q, %q, %d", args, gotOut, gotErrs, gotCode, out, errs, code)
-		}
-	}
 }
 
 // TestRawStream: without an Upgrade header the engine answers 200 and then speaks no HTTP.
@@ -93,6 +83,28 @@ func TestRawStream(t *testing.T) {
 	out, err := io.ReadAll(conn.buffered)
 	if err != nil || !bytes.Contains(out, []byte("hello\n")) || !bytes.Contains(out, []byte("done\n")) {
 		t.Errorf("got %q, %v", out, err)
+	}
+}
+
+// TestRawHead: such an answer begins as the engine's own, byte for byte; some
+// clients of it read no HTTP.
+func TestRawHead(t *testing.T) {
+	c := start(t)
+	id, _ := c.create(t, image, "sleep", "1000")
+	c.must(t, "start", id)
+	heads := map[string]string{}
+	for _, socket := range []string{shared.Socket, c.Socket} {
+		conn := dial(t, socket)
+		defer conn.Close()
+		fmt.Fprintf(conn, "POST /v1.41/containers/%s/attach?stream=1&stdout=1 HTTP/1.1\r\nHost: docker\r\n\r\n", id)
+		for b := make([]byte, 1); !strings.HasSuffix(heads[socket], "\r\n\r\n"); heads[socket] += string(b) {
+			if _, err := conn.Read(b); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if heads[c.Socket] != heads[shared.Socket] {
+		t.Errorf("got %q, the engine itself %q", heads[c.Socket], heads[shared.Socket])
 	}
 }
 
@@ -137,8 +149,9 @@ func TestRawExec(t *testing.T) {
 	}
 	large := strings.Repeat("hello\n", 100000)
 	go func() {
-		io.WriteString(conn, large)
-		conn.CloseWrite()
+		if _, err := io.WriteString(conn, large); err == nil { // else the output is short
+			_ = conn.CloseWrite()
+		}
 	}()
 	out, err := io.ReadAll(conn.buffered)
 	if err != nil || bytes.Count(out, []byte("h")) < 100000 {
