@@ -25,11 +25,11 @@ type keys = map[string]string
 
 // A row is one rule of the hints: a pod (or container) that uses the claims
 // home and data, what is hinted, and what then is wanted of the two claims.
-// A row with nothing but hints, or nothing but labels, is run as a pod, as a
-// pod whose owner says it, and as a container, and means the same in all three.
+// A row is run as a pod, as a pod whose owner says it, and as a container, and
+// means the same in all three; one that cannot says so (on).
 type row struct {
 	rule   string
-	on     runs // where else than everywhere the rule holds
+	on     runs // where alone the rule holds; zero: everywhere
 	hints  keys // annotations; labels of a container
 	labels keys
 
@@ -77,7 +77,7 @@ func (w want) and(fields string) want {
 // rows are all rules that need no generating.
 func rows() []row {
 	return slices.Concat(storageRows(), valueRows(), modeRows(), boolRows(), flatRows(), structuredRows(), structuredFaultRows(),
-		rankRows(), scopeRows(), namespaceRows())
+		rankRows(), scopeRows(), containerRows(), namespaceRows())
 }
 
 func TestHints(t *testing.T) {
@@ -87,13 +87,20 @@ func TestHints(t *testing.T) {
 			t.Errorf("two rows are called %q", r.rule)
 		}
 		seen[r.rule] = true
-		for name, layers := range r.layers() {
+		run := r.layers()
+		for name, kind := range map[string]runs{"pod": onPods, "container": onContainers} {
+			if (r.on == 0 || r.on == kind) != (run[name] != nil) {
+				t.Errorf("%s: run as a %s: %v; say in the row where it holds", r.rule, name, run[name] != nil)
+			}
+		}
+		for name, layers := range run {
 			t.Run(r.rule+"/"+name, func(t *testing.T) { r.check(t, layers) })
 		}
 	}
 }
 
-// layers are the objects that say what the row says, by the name of the run.
+// layers are the objects that say what the row says, by the name of the run. A
+// container has no owner, no Namespace and no two values for one key.
 func (r row) layers() map[string][]claim.Object {
 	pod := claim.Object{Kind: claim.Pod, Annotations: r.hints, Labels: r.labels}
 	owner := claim.Object{Kind: claim.Owner, Name: `BatchSandbox "sb1"`, Annotations: r.owner, Labels: r.ownerLabels}
@@ -114,12 +121,10 @@ func (r row) layers() map[string][]claim.Object {
 			layers["owner"] = []claim.Object{{Kind: claim.Pod}, owner, namespace}
 		}
 	}
-	if r.on&onContainers != 0 && alone && (len(r.hints) == 0 || len(r.labels) == 0) {
-		labels := maps.Clone(r.labels)
-		if labels == nil {
-			labels = keys{}
-		}
-		maps.Copy(labels, r.hints)
+	labels := keys{}
+	maps.Copy(labels, r.labels)
+	maps.Copy(labels, r.hints)
+	if r.on&onContainers != 0 && alone && len(labels) == len(r.hints)+len(r.labels) {
 		layers["container"] = []claim.Object{{Kind: claim.Container, Labels: labels}}
 	}
 	return layers

@@ -135,27 +135,27 @@ func scopeRows() []row {
 			home:  refused(every+"storage", `"ten"`).and("storage=5Gi"), data: refused(every+"storage", `"ten"`),
 		},
 		{
-			rule:  "a pod-wide fault in a label concerns every claim, also where annotations override it",
+			rule: "a pod-wide fault in a label concerns every claim, also where annotations override it", on: onPods,
 			hints: keys{every + "storage": "5Gi"}, labels: keys{every + "storage": "ten"},
 			both: refused("labels["+every+"storage", `"ten"`).and("storage=5Gi"),
 		},
 		{
-			rule:  "a claim's fault in a label concerns it, also where its annotation overrides it",
+			rule: "a claim's fault in a label concerns it, also where its annotation overrides it", on: onPods,
 			hints: keys{home + "storage": "5Gi"}, labels: keys{home + "storage": "ten"},
 			home: refused("labels["+home+"storage", `"ten"`).and("storage=5Gi"),
 		},
 		{
-			rule:  "an owner's pod-wide fault concerns every claim, also where the pod overrides it",
+			rule: "an owner's pod-wide fault concerns every claim, also where the pod overrides it", on: onPods,
 			hints: keys{home + "storage": "5Gi"}, owner: keys{every + "storage": "ten"},
 			home: refused(`BatchSandbox "sb1"`, `"ten"`).and("storage=5Gi"), data: refused(`BatchSandbox "sb1"`, `"ten"`),
 		},
 		{
-			rule:  "an owner's unreadable list concerns every claim, also where the pod says everything",
+			rule: "an owner's unreadable list concerns every claim, also where the pod says everything", on: onPods,
 			hints: keys{every + "storage": "5Gi"}, owner: keys{ext: "["},
 			both: refused(ext, "").and("storage=5Gi"),
 		},
 		{
-			rule:  "an owner's typo is a fault",
+			rule: "an owner's typo is a fault", on: onPods,
 			owner: keys{every + "strage": "5Gi"}, both: refused(`BatchSandbox "sb1"`, `strage`),
 		},
 		{

@@ -43,8 +43,8 @@ func testGarbage(t *testing.T, size int) {
 		used = append(used, fmt.Sprintf("claim%d", i))
 	}
 	for name, c := range map[string]struct {
-		annotations keys
-		refused     bool
+		hints   keys
+		refused bool
 	}{
 		"keys of an object":      {keys{list: `[{"claimName":"claim0"` + repeat(`,"k%07d":1`) + `}]`}, true},
 		"keys of a YAML object":  {keys{list: "- claimName: claim0\n" + repeat("  k%07d: 1\n")}, true},
@@ -64,20 +64,24 @@ func testGarbage(t *testing.T, size int) {
 		"unused keys":            {many("k%07d." + every + "storage"), false},
 		"faults of one claim":    {many("claim0." + every + "k%07d"), true},
 	} {
-		t.Run(name, func(t *testing.T) {
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
-			h := claim.Read(claim.Object{Annotations: c.annotations}, used)
-			runtime.ReadMemStats(&after)
-			if n := after.TotalAlloc - before.TotalAlloc; n > maxAllocated {
-				t.Errorf("%d MiB allocated", n>>20)
-			}
-			for _, name := range used {
-				w := claim.Resolve(name, fallback(), &h)
-				if (len(w.Faults) > 0) != c.refused || len(w.Faults) > 200 {
-					t.Fatalf("claim %s has %d faults", name, len(w.Faults))
+		for kind, object := range map[string]claim.Object{
+			"pod": {Annotations: c.hints}, "container": {Kind: claim.Container, Labels: c.hints},
+		} {
+			t.Run(name+"/"+kind, func(t *testing.T) {
+				var before, after runtime.MemStats
+				runtime.ReadMemStats(&before)
+				h := claim.Read(object, used)
+				runtime.ReadMemStats(&after)
+				if n := after.TotalAlloc - before.TotalAlloc; n > maxAllocated {
+					t.Errorf("%d MiB allocated", n>>20)
 				}
-			}
-		})
+				for _, name := range used {
+					w := claim.Resolve(name, fallback(), &h)
+					if (len(w.Faults) > 0) != c.refused || len(w.Faults) > 200 {
+						t.Fatalf("claim %s has %d faults", name, len(w.Faults))
+					}
+				}
+			})
+		}
 	}
 }

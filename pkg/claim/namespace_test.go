@@ -8,7 +8,7 @@ import (
 
 // namespaceRows are the rules of a Namespace's annotations.
 func namespaceRows() []row {
-	return []row{
+	rows := []row{
 		{
 			rule: "a Namespace's annotations are defaults",
 			namespace: keys{
@@ -81,6 +81,10 @@ func namespaceRows() []row {
 			both:      refused(every+"createIfNotExists", `"never"`).and("storage=5Gi"),
 		},
 	}
+	for i := range rows {
+		rows[i].on = onPods // a container has no Namespace
+	}
+	return rows
 }
 
 // TestOtherLayers holds that layers which are not known are simply left out.
@@ -108,6 +112,10 @@ func TestOrigins(t *testing.T) {
 		},
 		`Namespace "team": metadata.annotations[` + every + `storage]`: {
 			Kind: claim.Namespace, Name: `Namespace "team"`, Annotations: keys{every + "storage": "5Gi"},
+		},
+		"Labels[" + home + "storage]": {Kind: claim.Container, Labels: keys{home + "storage": "5Gi"}},
+		"Labels[" + list + "][0].storage": {
+			Kind: claim.Container, Labels: keys{list: `[{"claimName":"home","storage":"5Gi"}]`},
 		},
 	} {
 		layers, _ := read([]claim.Object{object}, "home")

@@ -3,6 +3,8 @@ package claim_test
 import (
 	"fmt"
 	"testing"
+
+	"github.com/ensure-volumes/ensure-volumes/pkg/claim"
 )
 
 // ranks write a field for the claim home at one rank of the precedence, the
@@ -31,6 +33,7 @@ func put(m *keys, key, value string) {
 
 // TestPrecedence holds for every field that each rank wins over each lower
 // one, and over all of them together, and that the lowest wins over the fallback.
+// A container, which has two of the ranks, is asked wherever it can say the same.
 func TestPrecedence(t *testing.T) {
 	fields := []struct{ field, high, low, want string }{
 		{"storage", "5Gi", "6Gi", "storage=5Gi"},
@@ -62,8 +65,13 @@ func TestPrecedence(t *testing.T) {
 
 func checkHome(t *testing.T, r row, fields string) {
 	t.Helper()
-	layers, _ := read(r.layers()["pod"], "home", "data")
-	compare(t, "home", layers, ok(fields))
+	run := r.layers()
+	for _, objects := range [][]claim.Object{run["pod"], run["container"]} {
+		if objects != nil {
+			layers, _ := read(objects, "home", "data")
+			compare(t, "home", layers, ok(fields))
+		}
+	}
 }
 
 // rankRows are the rules of precedence that are not about two ranks: what is
@@ -71,7 +79,7 @@ func checkHome(t *testing.T, r row, fields string) {
 func rankRows() []row {
 	return []row{
 		{
-			rule: "each field takes its own rank",
+			rule: "each field takes its own rank", on: onPods,
 			hints: keys{
 				home + "storage": "5Gi", every + "storage": "6Gi", every + "accessModes": "RWX",
 			},
@@ -92,7 +100,7 @@ func rankRows() []row {
 			home: ok("storage=5Gi"),
 		},
 		{
-			rule:  "the pod's pod-wide label wins over the owner's list",
+			rule: "the pod's pod-wide label wins over the owner's list", on: onPods,
 			hints: keys{every + "storage": "5Gi"}, owner: keys{ext: `[{"claimName":"home","storage":"6Gi","storageClass":"fast"}]`},
 			home: ok("storage=5Gi class=fast"), data: ok("storage=5Gi"),
 		},
@@ -134,7 +142,7 @@ func rankRows() []row {
 			home:  ok("class=fast"), data: ok("class=slow"),
 		},
 		{
-			rule:  "different values at two ranks are no conflict",
+			rule: "different values at two ranks are no conflict", on: onPods,
 			hints: keys{home + "storage": "5Gi"}, labels: keys{home + "storage": "6Gi", every + "storage": "7Gi"},
 			home: ok("storage=5Gi"), data: ok("storage=7Gi"),
 		},

@@ -67,16 +67,16 @@ func structuredRows() []row {
 			home:  ok("modes=ReadWriteOnce+ReadOnlyMany create=false"),
 		},
 		{
-			rule: "OpenSandbox's annotation holds the same list", on: onPods,
+			rule:  "OpenSandbox's annotation holds the same list",
 			hints: keys{ext: `[{"claimName":"home","storage":"10Gi"}]`}, home: ok("storage=10Gi"),
 		},
 		{
-			rule: "both annotations, a claim each", on: onPods,
+			rule:  "both annotations, a claim each",
 			hints: keys{ext: `[{"claimName":"home","storage":"10Gi"}]`, list: `[{"claimName":"data","storage":"5Gi"}]`},
 			home:  ok("storage=10Gi"), data: ok("storage=5Gi"),
 		},
 		{
-			rule: "both annotations agree", on: onPods,
+			rule: "both annotations agree",
 			hints: keys{
 				ext:  `[{"claimName":"home","storage":"1024Mi","accessModes":["ROX","RWO"]}]`,
 				list: `[{"claimName":"home","storage":"1Gi","accessModes":["ReadWriteOnce","ReadOnlyMany"]}]`,
@@ -84,12 +84,12 @@ func structuredRows() []row {
 			home: ok("storage=1Gi modes=ReadWriteOnce+ReadOnlyMany"),
 		},
 		{
-			rule: "both annotations, other fields of one claim", on: onPods,
+			rule:  "both annotations, other fields of one claim",
 			hints: keys{ext: `[{"claimName":"home","storage":"10Gi"}]`, list: `[{"claimName":"home","storageClass":"fast"}]`},
 			home:  ok("storage=10Gi class=fast"),
 		},
 		{
-			rule: "both annotations conflict", on: onPods,
+			rule:  "both annotations conflict",
 			hints: keys{ext: `[{"claimName":"home","storage":"10Gi"}]`, list: `[{"claimName":"home","storage":"5Gi"}]`},
 			home:  refused("storage", `"10Gi"`),
 		},
@@ -227,12 +227,12 @@ func structuredFaultRows() []row {
 			hints: keys{list: `[{"claimName":"home"}] [{"claimName":"data"}]`}, both: refused(list, ""),
 		},
 		{
-			rule: "an unreadable list leaves the other one's hints", on: onPods,
+			rule:  "an unreadable list leaves the other one's hints",
 			hints: keys{list: "[", ext: `[{"claimName":"home","storageClass":"fast"}]`},
 			home:  refused(list, "").and("class=fast"), data: refused(list, ""),
 		},
 		{
-			rule: "OpenSandbox's annotation unreadable", on: onPods,
+			rule:  "OpenSandbox's annotation unreadable",
 			hints: keys{ext: `{"claimName":"home"}`}, both: refused(ext, "list"),
 		},
 	}

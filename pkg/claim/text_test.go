@@ -165,6 +165,9 @@ func TestDeterminism(t *testing.T) {
 				o.Annotations[home+field] = "b " + field
 				o.Labels[every+field] = "c " + field
 			}
+			if o.Kind == claim.Container {
+				o.Labels = o.Annotations
+			}
 			objects = append(objects, o)
 		}
 		layers, warnings := read(objects, "home", "data")
