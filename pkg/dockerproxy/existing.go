@@ -31,8 +31,9 @@ func (c *Config) existing(p *plan, b *createBody, w claim.Want, v *volume, forNa
 		}
 	}
 	class, className, problem := c.class(w)
+	_, own := b.ownDriver(w, class)
 	s := spec{Driver: v.Driver}
-	if problem == "" && class.Driver == v.Driver {
+	if problem == "" && !own && class.Driver == v.Driver {
 		s.Options = class.options(w.Storage.Value)
 	} else {
 		class, className = Class{}, ""

@@ -100,26 +100,19 @@ func (c *Config) missing(p *plan, b *createBody, w claim.Want, forName string, n
 		return []string{where + ": " + problem}
 	}
 	s := spec{Driver: class.Driver, Options: class.options(w.Storage.Value)}
-	own := false // the caller's driver, not a class's
 	for _, u := range b.uses {
-		switch {
-		case u.name != w.Name:
-		case u.bind != nil && u.bind.unsayable != "" && len(problems) > 0: // told once a volume
-		case u.bind != nil && u.bind.unsayable != "":
+		if u.name == w.Name && u.bind != nil && u.bind.unsayable != "" {
 			problems = append(problems, fmt.Sprintf("HostConfig.Binds[%d]: volume %s does not exist and cannot be created with mode %s; create it first, or leave the mode out",
 				u.index, quoted, claim.Quote(u.bind.unsayable, 64)))
-		case u.bind != nil && b.volumeDriver != "" && (!w.StorageClass.Hinted() || b.volumeDriver != class.Driver):
-			own = true
-			s.Driver, s.Options = b.volumeDriver, nil
-		case u.mount != nil && u.mount.configured:
-			own = true
+			break // told once a volume
 		}
 	}
-	switch {
-	case own && w.StorageClass.Hinted():
-		problems = append(problems, fmt.Sprintf("%s: volume %s is given a driver as well; give a class or a driver, not both", w.StorageClass.From, quoted))
-	case own:
+	if driver, own := b.ownDriver(w, class); own {
+		if w.StorageClass.Hinted() {
+			problems = append(problems, fmt.Sprintf("%s: volume %s is given a driver as well; give a class or a driver, not both", w.StorageClass.From, quoted))
+		}
 		class, className = Class{}, ""
+		s.Driver, s.Options = driver, nil
 	}
 	if w.Storage.Hinted() && !class.sized() {
 		p.warnings = append(p.warnings, fmt.Sprintf("volume %s: storage %s is not enforced%s", quoted, w.Storage.Value.String(), because(className)))
@@ -130,6 +123,21 @@ func (c *Config) missing(p *plan, b *createBody, w claim.Want, forName string, n
 		p.exclusive = append(p.exclusive, w.Name)
 	}
 	return problems
+}
+
+// ownDriver reports whether the caller gives the volume a driver or its options,
+// so that no class does. driver is the one for Binds, if that is given.
+func (b *createBody) ownDriver(w claim.Want, class Class) (driver string, own bool) {
+	for _, u := range b.uses {
+		switch {
+		case u.name != w.Name:
+		case u.bind != nil && b.volumeDriver != "" && (!w.StorageClass.Hinted() || b.volumeDriver != class.Driver):
+			driver, own = b.volumeDriver, true
+		case u.mount != nil && u.mount.configured:
+			own = true
+		}
+	}
+	return driver, own
 }
 
 func because(class string) string {
