@@ -19,12 +19,14 @@ type Engine struct {
 	Dir     string // everything that it writes
 	Socket  string // path of its API's Unix socket
 	dockerd *process.Process
+	flags   []string
 }
 
 // Start runs an engine in a new folder below the system's for temporary files,
 // whose path is short enough for sockets, and returns when it answers. It has
-// no images.
-func Start(ctx context.Context) (*Engine, error) {
+// no images. Further flags for dockerd win over ours: images and containers are
+// kept with the storage driver vfs, which works on every file system.
+func Start(ctx context.Context, flags ...string) (*Engine, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("starting an engine: this takes root")
 	}
@@ -32,7 +34,7 @@ func Start(ctx context.Context) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the engine's folder: %w", err)
 	}
-	e := &Engine{Dir: dir, Socket: filepath.Join(dir, "docker.sock")}
+	e := &Engine{Dir: dir, Socket: filepath.Join(dir, "docker.sock"), flags: flags}
 	// Of its own, since the machine's would count otherwise.
 	if err := os.WriteFile(e.path("daemon.json"), []byte("{}\n"), 0o600); err != nil {
 		return nil, fmt.Errorf("writing the engine's configuration: %w", errors.Join(err, os.RemoveAll(dir)))
@@ -48,9 +50,9 @@ func (e *Engine) path(name string) string { return filepath.Join(e.Dir, name) }
 // Up starts dockerd again after [Engine.Down] or [Engine.Kill], on the same
 // data, and returns when it answers.
 func (e *Engine) Up(ctx context.Context) error {
-	cmd := exec.Command("dockerd", "--config-file", e.path("daemon.json"), "--data-root", e.path("data"), "--exec-root", e.path("exec"),
-		"--pidfile", e.path("pid"), "--host", "unix://"+e.Socket, "--bridge=none", "--iptables=false", "--storage-driver=vfs", "--shutdown-timeout=1")
-	dockerd, err := process.Start(cmd, e.path("log"), 30*time.Second)
+	args := append([]string{"--config-file", e.path("daemon.json"), "--data-root", e.path("data"), "--exec-root", e.path("exec"),
+		"--pidfile", e.path("pid"), "--host", "unix://" + e.Socket, "--bridge=none", "--iptables=false", "--storage-driver=vfs", "--shutdown-timeout=1"}, e.flags...)
+	dockerd, err := process.Start(exec.Command("dockerd", args...), e.path("log"), 30*time.Second)
 	if err != nil {
 		return fmt.Errorf("%w; `make engine-packages` installs what is missing", err)
 	}
