@@ -37,7 +37,7 @@ func (b *bench) output(upgrade bool, mib int64) func(context.Context, *arm) (tim
 		if err != nil {
 			return 0, err
 		}
-		defer s.conn.Close()
+		defer s.close()
 		begin := time.Now()
 		got, said, err := s.rest()
 		took := time.Since(begin)
@@ -56,7 +56,7 @@ func (b *bench) input(upgrade bool, mib int64) func(context.Context, *arm) (time
 		if err != nil {
 			return 0, err
 		}
-		defer s.conn.Close()
+		defer s.close()
 		half, ok := s.conn.(interface{ CloseWrite() error })
 		if !ok {
 			return 0, errors.New("the connection cannot end by half")
@@ -80,9 +80,12 @@ func (b *bench) input(upgrade bool, mib int64) func(context.Context, *arm) (time
 	}
 }
 
+// close ends a stream of which nothing more is wanted, perhaps once again.
+func (s *stream) close() { _ = s.conn.Close() }
+
 // exec runs a command in the sleeping container and returns once it has written
 // its first line, which is empty.
-func (b *bench) exec(ctx context.Context, a *arm, upgrade bool, command string) (s *stream, err error) {
+func (b *bench) exec(ctx context.Context, a *arm, upgrade bool, command string) (*stream, error) {
 	var made struct{ ID string }
 	ask := map[string]any{"AttachStdin": true, "AttachStdout": true, "AttachStderr": true, "Cmd": []string{"sh", "-c", command}}
 	if _, err := b.direct.call(ctx, "POST", "/containers/"+b.box+"/exec", ask, &made); err != nil {
@@ -92,20 +95,25 @@ func (b *bench) exec(ctx context.Context, a *arm, upgrade bool, command string) 
 	if err != nil {
 		return nil, err
 	}
+	opened := &stream{conn: conn, from: bufio.NewReaderSize(conn, 256<<10)}
 	// Closing is what ends a read when the run is interrupted.
-	context.AfterFunc(ctx, func() { conn.Close() })
-	defer func() {
-		if err != nil {
-			conn.Close()
-		}
-	}()
-	body, err := json.Marshal(map[string]bool{"Detach": false, "Tty": false})
-	if err != nil {
+	context.AfterFunc(ctx, opened.close)
+	if err := opened.begin(ctx, a, made.ID, upgrade); err != nil {
+		opened.close()
 		return nil, err
 	}
-	request, err := a.request(ctx, "POST", "/exec/"+made.ID+"/start", bytes.NewReader(body))
+	return opened, nil
+}
+
+// begin starts a prepared exec and reads up to its first line.
+func (s *stream) begin(ctx context.Context, a *arm, exec string, upgrade bool) error {
+	body, err := json.Marshal(map[string]bool{"Detach": false, "Tty": false})
 	if err != nil {
-		return nil, err
+		return err
+	}
+	request, err := a.request(ctx, "POST", "/exec/"+exec+"/start", bytes.NewReader(body))
+	if err != nil {
+		return err
 	}
 	request.Header.Set("Content-Type", "application/json")
 	want := http.StatusOK
@@ -114,26 +122,25 @@ func (b *bench) exec(ctx context.Context, a *arm, upgrade bool, command string) 
 		request.Header.Set("Upgrade", "tcp")
 		want = http.StatusSwitchingProtocols
 	}
-	if err := request.Write(conn); err != nil {
-		return nil, err
+	if err := request.Write(s.conn); err != nil {
+		return err
 	}
-	s = &stream{conn: conn, from: bufio.NewReaderSize(conn, 256<<10)}
-	response, err := http.ReadResponse(s.from, request)
+	response, err := http.ReadResponse(s.from, request) //nolint:bodyclose // what follows is the stream, which is closed
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if response.StatusCode != want {
-		return nil, fmt.Errorf("starting a command: %s", response.Status)
+		return fmt.Errorf("starting a command: %s", response.Status)
 	}
 	if err := s.frame(); err != nil {
-		return nil, fmt.Errorf("waiting for the command: %w", err)
+		return fmt.Errorf("waiting for the command: %w", err)
 	}
 	first, err := s.from.ReadByte()
 	s.left--
 	if err == nil && (s.kind != stdout || first != '\n') {
 		err = fmt.Errorf("stream %d of the command begins with %q", s.kind, first)
 	}
-	return s, err
+	return err
 }
 
 // frame reads the head of the next frame; io.EOF where there is none.
@@ -149,8 +156,8 @@ func (s *stream) frame() error {
 // rest reads to the end: how much came on the output, and what was said beside it.
 func (s *stream) rest() (out int64, said []byte, err error) {
 	for {
-		switch {
-		case s.kind == stderr:
+		switch s.kind {
+		case stderr:
 			text := make([]byte, s.left)
 			if _, err := io.ReadFull(s.from, text); err != nil {
 				return out, said, err
