@@ -91,6 +91,13 @@ soak: node-binaries build helm image ## the same in full: PART=rollout, certific
 	@part=$(PART); go test -count=1 -v -timeout 60m -run "^Test$${part^}$$" ./test/e2e -soak -result $(CURDIR)/.run/soak-$(PART).txt
 	@test -s .run/soak-$(PART).txt || { echo "there is no part $(PART)"; exit 1; }
 
+# Flags of test/dockerbench, such as BENCH="-storage-driver=vfs -only=create".
+BENCH ?=
+.PHONY: bench-docker
+bench-docker: engine-packages build ## what the companion costs, for docs/performance.md; as root; 7 minutes
+	go build -o bin/dockerbench ./test/dockerbench
+	@bin/dockerbench $(BENCH)
+
 .PHONY: check
 check: ## format, vet, lint, tidy, goldens; 2 minutes, 6 the first time
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "run gofmt -w on:"; echo "$$unformatted"; exit 1; fi

@@ -78,20 +78,34 @@ type halfCloser interface{ CloseWrite() error }
 
 // join copies both ways until the engine has ended. The client's end is passed
 // on as the end of its direction only: `echo x | docker attach` waits for output.
-func join(client net.Conn, fromClient io.Reader, engine net.Conn, fromEngine io.Reader) {
+// The readers hold what was read of the connections too early.
+func join(client net.Conn, fromClient *bufio.Reader, engine net.Conn, fromEngine *bufio.Reader) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		_, err := io.Copy(engine, fromClient)
+		err := pump(engine, client, fromClient)
 		if half, ok := engine.(halfCloser); ok && err == nil {
 			_ = half.CloseWrite() // fails only where it is closed already
 			return
 		}
 		hangUp(engine) // the client is gone: nobody reads what the engine says
 	})
-	_, _ = io.Copy(client, fromEngine) // either end may go; there is nothing to say to it
+	_ = pump(client, engine, fromEngine) // either end may go; there is nothing to say to it
 	hangUp(client)
 	hangUp(engine)
 	wg.Wait()
+}
+
+// pumpBuffer holds the largest frame that the engine writes at once, and more.
+const pumpBuffer = 64 << 10
+
+// pump copies what is in early, and then what comes from the connection itself:
+// through the reader it would come in pieces of 4 KiB.
+func pump(to, from net.Conn, early *bufio.Reader) error {
+	if _, err := io.CopyN(to, early, int64(early.Buffered())); err != nil {
+		return err
+	}
+	_, err := io.CopyBuffer(to, from, make([]byte, pumpBuffer))
+	return err
 }
 
 // hangUp closes a connection that nobody needs any more, perhaps once again.

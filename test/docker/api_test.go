@@ -126,7 +126,9 @@ func makeContainer(t *testing.T, socket, body string) (id string, warnings []str
 	if err != nil || code != http.StatusCreated {
 		t.Fatalf("%s: %d %s, %v", body, code, answer, err)
 	}
-	t.Cleanup(func() { _, _, _ = call(context.Background(), shared.Socket, http.MethodDelete, "/containers/"+made.ID+"?force=1", "") }) // its test may have
+	t.Cleanup(func() {
+		_, _, _ = call(context.Background(), shared.Socket, http.MethodDelete, "/containers/"+made.ID+"?force=1", "")
+	}) // its test may have
 	return made.ID, made.Warnings
 }
 

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -20,12 +22,14 @@ type Engine struct {
 	Dir     string // everything that it writes
 	Socket  string // path of its API's Unix socket
 	dockerd *process.Process
+	flags   []string
 }
 
 // Start runs an engine in a new folder below the system's for temporary files,
 // whose path is short enough for sockets, and returns when it answers. It has
-// no images.
-func Start(ctx context.Context) (*Engine, error) {
+// no images. Further flags for dockerd win over ours: images and containers are
+// kept with the storage driver vfs, which works on every file system.
+func Start(ctx context.Context, flags ...string) (*Engine, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("starting an engine: this takes root")
 	}
@@ -33,7 +37,7 @@ func Start(ctx context.Context) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the engine's folder: %w", err)
 	}
-	e := &Engine{Dir: dir, Socket: filepath.Join(dir, "docker.sock")}
+	e := &Engine{Dir: dir, Socket: filepath.Join(dir, "docker.sock"), flags: flags}
 	// Of its own, since the machine's would count otherwise.
 	if err := os.WriteFile(e.path("daemon.json"), []byte("{}\n"), 0o600); err != nil {
 		return nil, fmt.Errorf("writing the engine's configuration: %w", errors.Join(err, os.RemoveAll(dir)))
@@ -49,19 +53,27 @@ func (e *Engine) path(name string) string { return filepath.Join(e.Dir, name) }
 // Up starts dockerd again after [Engine.Down] or [Engine.Kill], on the same
 // data, and returns when it answers.
 func (e *Engine) Up(ctx context.Context) error {
-	cmd := exec.Command("dockerd", "--config-file", e.path("daemon.json"), "--data-root", e.path("data"), "--exec-root", e.path("exec"),
-		"--pidfile", e.path("pid"), "--host", "unix://"+e.Socket, "--bridge=none", "--iptables=false", "--storage-driver=vfs", "--shutdown-timeout=1")
-	dockerd, err := process.Start(cmd, e.path("log"), 30*time.Second)
+	args := append([]string{"--config-file", e.path("daemon.json"), "--data-root", e.path("data"), "--exec-root", e.path("exec"),
+		"--pidfile", e.path("pid"), "--host", "unix://" + e.Socket, "--bridge=none", "--iptables=false", "--storage-driver=vfs", "--shutdown-timeout=1"}, e.flags...)
+	dockerd, err := process.Start(exec.Command("dockerd", args...), e.path("log"), 30*time.Second)
 	if err != nil {
 		return fmt.Errorf("%w; `make engine-packages` installs what is missing", err)
 	}
 	e.dockerd = dockerd
+	// It listens long before it answers.
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", e.Socket)
+	}}}
 	err = process.Poll(ctx, time.Minute, dockerd.Done(), func() error {
-		conn, err := new(net.Dialer).DialContext(ctx, "unix", e.Socket)
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://engine/_ping", nil)
+		if err != nil {
+			return err
+		}
+		response, err := client.Do(request)
 		if err != nil {
 			return fmt.Errorf("%w; %s", err, dockerd.LastWords())
 		}
-		return conn.Close()
+		return response.Body.Close()
 	}, "waiting for the engine to answer")
 	if err != nil {
 		dockerd.Kill()
@@ -91,13 +103,23 @@ func (e *Engine) Stop() error {
 	return errors.Join(errs...)
 }
 
-// unmount takes away what a dockerd leaves behind once a container of its has
-// used the machine's network: the mount of that network's namespace.
+// unmount takes away what a dockerd leaves mounted in its folder: the network's
+// namespace, once a container has used the machine's, and when it was killed its
+// data root and its containers' file systems.
 func (e *Engine) unmount() error {
-	left, err := filepath.Glob(e.path("exec/netns/*"))
-	for _, path := range left {
-		// EINVAL: it is a file like any other.
-		if unmountErr := syscall.Unmount(path, syscall.MNT_DETACH); unmountErr != nil && !errors.Is(unmountErr, syscall.EINVAL) {
+	table, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return fmt.Errorf("looking for mounts: %w", err)
+	}
+	var mounts []string
+	for line := range strings.Lines(string(table)) {
+		// ID parent major:minor root mountpoint …; proc(5)
+		if fields := strings.Fields(line); len(fields) > 4 && strings.HasPrefix(fields[4], e.Dir+"/") {
+			mounts = append(mounts, fields[4])
+		}
+	}
+	for _, path := range slices.Backward(mounts) { // what is mounted on another comes later
+		if unmountErr := syscall.Unmount(path, syscall.MNT_DETACH); unmountErr != nil {
 			err = errors.Join(err, fmt.Errorf("unmounting %s: %w", path, unmountErr))
 		}
 	}

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// warmUp is how many rounds come before those that count.
+const warmUp = 2
+
+// The goals: at most this share of the time, at least this share of the throughput.
+const (
+	goalTime       = 1.05
+	goalThroughput = 0.95
+)
+
+// scenario is something that is done once through each arm in every round.
+type scenario struct {
+	name   string
+	bytes  int64   // that one turn moves; 0 where only time counts
+	goal   float64 // 0: it is there for comparison
+	rounds int
+	// turn does it once and returns how long the part took that counts. It
+	// checks what came of it, and removes what it made.
+	turn func(ctx context.Context, a *arm) (time.Duration, error)
+}
+
+// result is what was measured of a scenario, in the order of the rounds.
+type result struct {
+	scenario
+	direct, companion []time.Duration
+	cpu               time.Duration // of the companion's process, for one turn through it
+}
+
+// bench has both arms in one run.
+type bench struct {
+	direct, companion *arm
+	pid               int // the companion's
+	only              string
+	progress          io.Writer
+
+	made     int    // names given so far
+	existing string // volume that is there all the time
+	box      string // container that sleeps all the time
+}
+
+// all measures every scenario.
+func (b *bench) all(ctx context.Context, s size) ([]result, error) {
+	if err := b.prepare(ctx); err != nil {
+		return nil, err
+	}
+	var results []result
+	for _, sc := range b.scenarios(s) {
+		if !strings.Contains(sc.name, b.only) {
+			continue
+		}
+		begin := time.Now()
+		r, err := b.measure(ctx, sc)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", sc.name, err)
+		}
+		fmt.Fprintf(b.progress, "%s: %d rounds in %s\n", sc.name, sc.rounds, time.Since(begin).Round(time.Second))
+		results = append(results, r)
+	}
+	return results, nil
+}
+
+// scenarios are what docs/performance.md has, in its order.
+func (b *bench) scenarios(s size) []scenario {
+	bytes := s.mib << 20
+	return []scenario{
+		{"look a volume up", 0, 0, s.creates, b.lookup},
+		{"create without a volume", 0, goalTime, s.creates, b.createBare},
+		{"create, its volume exists", 0, goalTime, s.creates, b.createExisting},
+		{"create, its volume is missing", 0, goalTime, s.creates, b.createMissing},
+		{"start", 0, goalTime, s.starts, b.start},
+		{"exec output, 101 stream", bytes, goalThroughput, s.streams, b.output(true, s.mib)},
+		{"exec input, 101 stream", bytes, goalThroughput, s.streams, b.input(true, s.mib)},
+		{"exec output, raw 200 stream", bytes, goalThroughput, s.streams, b.output(false, s.mib)},
+		{"exec input, raw 200 stream", bytes, goalThroughput, s.streams, b.input(false, s.mib)},
+		{"cp into the container", bytes, goalThroughput, s.streams, b.copyIn(bytes)},
+		{"cp out of the container", bytes, goalThroughput, s.streams, b.copyOut(bytes)},
+	}
+}
+
+// measure interleaves the arms, and changes in each round which of them is first:
+// what else the machine does, and what grows in the engine, meets both alike.
+func (b *bench) measure(ctx context.Context, s scenario) (result, error) {
+	r := result{scenario: s}
+	var busy time.Duration
+	for round := range warmUp + s.rounds {
+		order := []*arm{b.direct, b.companion}
+		if round%2 == 1 {
+			order = []*arm{b.companion, b.direct}
+		}
+		for _, a := range order {
+			before, err := cpuTime(b.pid)
+			if err != nil {
+				return r, err
+			}
+			took, err := s.turn(ctx, a)
+			if err != nil {
+				return r, fmt.Errorf("%s: %w", a.name, err)
+			}
+			after, err := cpuTime(b.pid)
+			switch {
+			case err != nil:
+				return r, err
+			case round < warmUp:
+			case a == b.direct:
+				r.direct = append(r.direct, took)
+			default:
+				r.companion = append(r.companion, took)
+				busy += after - before
+			}
+		}
+	}
+	r.cpu = busy / time.Duration(max(1, s.rounds))
+	return r, nil
+}
+
+// cpuTime is what a process has used of the processors, in steps of 10 ms.
+func cpuTime(pid int) (time.Duration, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, fmt.Errorf("reading the companion's CPU time: %w", err)
+	}
+	// After the name, which may hold anything: utime and stime are fields 14 and 15.
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	var ticks int64
+	for _, f := range fields[11:13] {
+		n, err := strconv.ParseInt(f, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("reading the companion's CPU time: %w", err)
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond, nil
+}

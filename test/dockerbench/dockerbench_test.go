@@ -1,0 +1,106 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// rows are the first and last columns of a table's rows.
+var rows = regexp.MustCompile(`(?m)^\| ([^|]+) \| \d+ \|.*\| ([0-9.]+) ms \|$`)
+
+// TestSmall: everything that `make bench-docker` measures can be measured, and
+// docs/performance.md has a row for each, in the same order. What comes of each
+// request is checked on the way.
+func TestSmall(t *testing.T) {
+	var out, progress bytes.Buffer
+	args := []string{"-storage-driver=vfs", "-creates=2", "-starts=1", "-streams=1", "-mib=3"}
+	if err := run(t.Context(), args, &out, &progress); err != nil {
+		t.Fatalf("%v\n%s", err, &progress)
+	}
+	var want []string
+	for _, s := range new(bench).scenarios(size{}) {
+		want = append(want, s.name)
+	}
+	if got := names(out.String()); !slices.Equal(got, want) {
+		t.Errorf("the rows are %q, want %q:\n%s", got, want, &out)
+	}
+	if !strings.Contains(out.String(), "with storage driver vfs") {
+		t.Errorf("the storage driver is not told:\n%s", &out)
+	}
+	document, err := os.ReadFile("../../docs/performance.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := names(string(document)); !slices.Equal(got, want) {
+		t.Errorf("docs/performance.md has the rows %q, want %q; put what `make bench-docker` prints there", got, want)
+	}
+}
+
+func names(table string) []string {
+	var names []string
+	for _, m := range rows.FindAllStringSubmatch(table, -1) {
+		names = append(names, m[1])
+	}
+	return names
+}
+
+func TestFigures(t *testing.T) {
+	times := func(ms ...int) []time.Duration {
+		var all []time.Duration
+		for _, n := range ms {
+			all = append(all, time.Duration(n)*time.Millisecond)
+		}
+		return all
+	}
+	for _, c := range []struct {
+		name              string
+		bytes             int64
+		goal              float64
+		direct, companion []time.Duration
+		ratio, low, high  float64
+		met               bool
+	}{
+		{"time, within the goal", 0, 1.05, times(100, 100, 100), times(104, 104, 104), 1.04, 1.04, 1.04, true},
+		{"time, beyond the goal", 0, 1.05, times(100, 100, 100), times(106, 106, 106), 1.06, 1.06, 1.06, false},
+		{"time without a goal", 0, 0, times(100), times(300), 3, 3, 3, true},
+		{"throughput, within the goal", 1, 0.95, times(96, 96), times(100, 100), 0.96, 0.96, 0.96, true},
+		{"throughput, beyond the goal", 1, 0.95, times(90, 90), times(100, 100), 0.9, 0.9, 0.9, false},
+		{"rounds belong together", 0, 1.05, times(10, 20, 40), times(20, 40, 80), 2, 2, 2, false},
+		{"one slow round does not count", 0, 1.05, times(10, 10, 10, 10, 10, 10, 10), times(10, 10, 10, 10, 10, 10, 900), 1, 1, 1, true},
+	} {
+		r := result{scenario: scenario{bytes: c.bytes, goal: c.goal}, direct: c.direct, companion: c.companion}
+		f := r.figure()
+		if f.ratio != c.ratio || f.low != c.low || f.high != c.high || r.met(f) != c.met {
+			t.Errorf("%s: %v, met %v", c.name, f, r.met(f))
+		}
+	}
+	if q := quarter(times(4, 1, 2, 3)); q != (quartiles{1750 * time.Microsecond, 2500 * time.Microsecond, 3250 * time.Microsecond}) {
+		t.Errorf("the quartiles are %v", q)
+	}
+}
+
+// TestCPUTime: the time is ours, and it grows as we work.
+func TestCPUTime(t *testing.T) {
+	before, err := cpuTime(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 1000 {
+		after, err := cpuTime(os.Getpid())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if after > before {
+			return
+		}
+		for begin := time.Now(); time.Since(begin) < 10*time.Millisecond; {
+			continue
+		}
+	}
+	t.Errorf("it stays at %s", before)
+}
