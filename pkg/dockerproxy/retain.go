@@ -52,18 +52,24 @@ func (p *Proxy) follow(ctx context.Context, reached func()) error {
 	defer wg.Wait()
 	defer cancel()
 	messages, errs := p.engine.removals(ctx)
-	removed, ended := make(chan struct{}, 1), make(chan error, 1)
+	wake, ended := make(chan struct{}, 1), make(chan error, 1)
 	wg.Go(func() {
+		var later <-chan time.Time
 		for {
 			select {
 			case <-messages:
-				select {
-				case removed <- struct{}{}:
-				default: // what is settled next is later than this
-				}
+			case <-p.unsettled:
+				later = time.After(p.aftermath)
+				continue
+			case <-later:
+				later = nil
 			case err := <-errs:
 				ended <- err
 				return
+			}
+			select {
+			case wake <- struct{}{}:
+			default: // what is settled next is later than this
 			}
 		}
 	})
@@ -79,13 +85,8 @@ func (p *Proxy) follow(ctx context.Context, reached func()) error {
 			}
 		}
 		select {
-		case <-removed:
+		case <-wake:
 		case <-again:
-		case <-p.unsettled:
-			select {
-			case <-ctx.Done():
-			case <-time.After(p.aftermath):
-			}
 		case err := <-ended:
 			return err
 		}

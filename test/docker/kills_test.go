@@ -225,9 +225,11 @@ func TestEngineRestarted(t *testing.T) {
 	cs := c.creators(3)
 	for i := range 4 {
 		time.Sleep(time.Duration(200+random.IntN(400)) * time.Millisecond)
+		end := e.Down
 		if i%2 == 0 {
-			e.Kill()
-		} else if err := e.Down(); err != nil {
+			end = e.Kill
+		}
+		if err := end(); err != nil {
 			t.Fatal(err)
 		}
 		if err := e.Up(t.Context()); err != nil {

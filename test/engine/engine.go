@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -84,9 +85,24 @@ func (e *Engine) Up(ctx context.Context) error {
 // Down ends dockerd and with it its containers' processes. The data stays.
 func (e *Engine) Down() error { return e.dockerd.Stop() }
 
-// Kill ends dockerd at once (SIGKILL). Its containers' processes may stay until
-// [Engine.Up] finds them.
-func (e *Engine) Kill() { e.dockerd.Kill() }
+// Kill ends dockerd at once (SIGKILL), and its containerd, which may outlive it
+// and then hold up the next. Processes of containers may stay.
+func (e *Engine) Kill() error {
+	e.dockerd.Kill()
+	pidFile := e.path("exec/containerd/containerd.pid")
+	content, err := os.ReadFile(pidFile)
+	if err != nil {
+		return fmt.Errorf("killing the engine's containerd: %w", err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(content)))
+	if err != nil {
+		return fmt.Errorf("killing the engine's containerd: %w", err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("killing the engine's containerd: %w", err)
+	}
+	return os.Remove(pidFile)
+}
 
 // Stop removes the engine's containers, ends it and removes its folder.
 func (e *Engine) Stop() error {
