@@ -57,7 +57,8 @@ func (b *between) up(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.server = &http.Server{Handler: b}
-	go b.server.Serve(listener) // ends with down
+	server := b.server
+	go func() { _ = server.Serve(listener) }() // ends with down
 }
 
 // down cuts all connections. As seen by the companion the engine is gone.

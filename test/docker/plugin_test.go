@@ -56,8 +56,8 @@ func withPlugin(t *testing.T) (*engine.Engine, *plugin) {
 		t.Fatal(err)
 	}
 	server := &http.Server{Handler: p}
-	go server.Serve(listener)
-	t.Cleanup(func() { server.Close() }) // after the engine, which asks it until its end
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(func() { _ = server.Close() }) // after the engine, which asks it until its end
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 	return startEngine(t), p
 }
