@@ -11,8 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"time"
-
-	"github.com/ensure-volumes/ensure-volumes/pkg/claim"
 )
 
 // aftermath is how long a look at what a failed create left behind may take, and
@@ -109,13 +107,16 @@ func (p *Proxy) witness(ctx context.Context, plan *plan) (warnings []string) {
 		if plan.made(v) {
 			p.created(v)
 		}
-		if err == nil && v.exclusive() {
-			err = p.state.Use(name, v.identity())
+		if err == nil && exclusive && v.marked() {
+			err = p.state.Use(name, v.Labels[keyCreated], v.CreatedAt)
+		}
+		if intended := plan.specs[name].Labels[keyCreated]; err == nil && exclusive && !plan.made(v) {
+			err = p.state.Forget(Entry{Name: name, Label: intended}) // it did not come to that
 		}
 		if err != nil {
 			p.log.Error(err, "looking at a volume after its container's creation", "volume", name)
 			if exclusive {
-				warnings = append(warnings, claim.Warning("volume ", name, " will be kept: that it is used could not be recorded"))
+				warnings = append(warnings, willBeKept(name))
 			}
 		}
 	}

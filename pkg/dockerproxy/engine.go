@@ -5,14 +5,14 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/mount"
+	mobyvolume "github.com/moby/moby/api/types/volume"
 	moby "github.com/moby/moby/client"
+	"github.com/moby/moby/client/pkg/versions"
 )
 
 // idle is how many connections to the engine wait for use, of what is passed on
@@ -49,8 +49,9 @@ func newEngine(socket string) (*engine, error) {
 // volume is a named volume as the engine shows it.
 type volume struct {
 	Name, Driver string
-	CreatedAt    string // as the engine writes it
+	CreatedAt    string // as the engine writes it; empty where it does not last
 	Labels       map[string]string
+	exclusive    bool // it goes with its last container; set by look
 }
 
 // volume looks a volume up; nil where there is none.
@@ -62,10 +63,11 @@ func (e *engine) volume(ctx context.Context, name string) (*volume, error) {
 	case err != nil:
 		return nil, fmt.Errorf("looking for volume %s: %w", name, err)
 	}
-	return &volume{got.Volume.Name, got.Volume.Driver, got.Volume.CreatedAt, got.Volume.Labels}, nil
+	return e.show(got.Volume), nil
 }
 
-// exclusive are the volumes that go with their last container, by their names.
+// exclusive are the volumes whose labels say that they go with their last
+// container, by their names.
 func (e *engine) exclusive(ctx context.Context) (map[string]*volume, error) {
 	list, err := e.client.VolumeList(ctx, moby.VolumeListOptions{Filters: make(moby.Filters).Add("label", keyDeleteLast+"=true")})
 	if err != nil {
@@ -73,9 +75,7 @@ func (e *engine) exclusive(ctx context.Context) (map[string]*volume, error) {
 	}
 	exclusive := map[string]*volume{}
 	for _, got := range list.Items {
-		if v := (&volume{got.Name, got.Driver, got.CreatedAt, got.Labels}); v.exclusive() {
-			exclusive[v.Name] = v
-		}
+		exclusive[got.Name] = e.show(got)
 	}
 	return exclusive, nil
 }
@@ -113,17 +113,16 @@ func (e *engine) removals(ctx context.Context) (<-chan events.Message, <-chan er
 	return got.Messages, got.Err
 }
 
-// lastingTimes reports whether a volume's CreatedAt stays what it was. Before
-// API version 1.42 (Engine 23.0) it moves when something is written into the
-// volume's root (moby/moby#44719).
-func (e *engine) lastingTimes(ctx context.Context) (bool, error) {
-	ping, err := e.client.Ping(ctx, moby.PingOptions{})
-	if err != nil {
-		return false, fmt.Errorf("asking for the engine's version: %w", err)
+// show is a volume as far as it matters here. Its CreatedAt stays what it was only
+// from API version 1.42 on (Engine 23.0): before, it moves when something is
+// written into the volume's root (moby/moby#44719), and is left out.
+func (e *engine) show(got mobyvolume.Volume) *volume {
+	v := &volume{Name: got.Name, Driver: got.Driver, Labels: got.Labels}
+	// Agreed on with the engine by the request that has brought the volume.
+	if versions.GreaterThanOrEqualTo(e.client.ClientVersion(), "1.42") {
+		v.CreatedAt = got.CreatedAt
 	}
-	major, minor, _ := strings.Cut(ping.APIVersion, ".")
-	n, err := strconv.Atoi(minor)
-	return err == nil && (major != "1" || n >= 42), nil
+	return v
 }
 
 // Ping reports whether the engine answers.

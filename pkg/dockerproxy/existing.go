@@ -19,7 +19,7 @@ func (c *Config) existing(p *plan, b *createBody, w claim.Want, v *volume, forNa
 	}
 	p.warnings = append(p.warnings, drift(w, v)...)
 	// The hint counts too: the volume may be made anew, with its labels, before the engine looks.
-	if v.exclusive() || w.DeleteOnSandboxTermination.Value {
+	if v.exclusive || w.DeleteOnSandboxTermination.Value {
 		p.exclusive = append(p.exclusive, w.Name)
 	}
 	if !w.CreateIfNotExists.Value || !c.AutoCreate {
@@ -42,13 +42,11 @@ func (c *Config) existing(p *plan, b *createBody, w claim.Want, v *volume, forNa
 	p.specs[w.Name] = s
 }
 
-// ours reports whether the volume, which may be nil, was made by a companion.
-func (v *volume) ours() bool {
-	return v != nil && v.Labels[keyManagedBy] == managedBy && v.Labels[keyCreated] != ""
+// marked reports whether the labels of a volume, which may be nil, say that a
+// companion made it to go with its last container. A copy has them too.
+func (v *volume) marked() bool {
+	return v != nil && v.Labels[keyManagedBy] == managedBy && v.Labels[keyCreated] != "" && v.Labels[keyDeleteLast] == "true"
 }
-
-// exclusive reports whether the volume goes with its last container.
-func (v *volume) exclusive() bool { return v.ours() && v.Labels[keyDeleteLast] == "true" }
 
 // drift are the warnings for a volume that does not satisfy its hints. Access
 // modes mean nothing here; a larger volume satisfies.
@@ -69,8 +67,8 @@ func drift(w claim.Want, v *volume) []string {
 	if class := v.Labels[keyClass]; w.StorageClass.Hinted() && w.StorageClass.Value != class {
 		differs("storageClass", claim.Quote(w.StorageClass.Value, 24), claim.Quote(class, 24))
 	}
-	if w.DeleteOnSandboxTermination.Hinted() && w.DeleteOnSandboxTermination.Value != v.exclusive() {
-		differs("deleteOnSandboxTermination", strconv.FormatBool(w.DeleteOnSandboxTermination.Value), strconv.FormatBool(v.exclusive()))
+	if w.DeleteOnSandboxTermination.Hinted() && w.DeleteOnSandboxTermination.Value != v.exclusive {
+		differs("deleteOnSandboxTermination", strconv.FormatBool(w.DeleteOnSandboxTermination.Value), strconv.FormatBool(v.exclusive))
 	}
 	return warnings
 }

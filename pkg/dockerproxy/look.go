@@ -35,6 +35,7 @@ func (p *Proxy) look(ctx context.Context, names []string) (map[string]*volume, e
 	found := make(map[string]*volume, len(names))
 	for i, v := range volumes {
 		if v != nil {
+			v.exclusive = v.marked() && p.state.Knows(v.Name, v.Labels[keyCreated])
 			found[names[i]] = v
 		}
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+
+	"github.com/ensure-volumes/ensure-volumes/pkg/claim"
 )
 
 // maxBody is how long the body of a create may be, in bytes.
@@ -165,7 +167,34 @@ func (p *Proxy) createContainer(w http.ResponseWriter, r *http.Request, canonica
 	if err != nil {
 		return nil, err
 	}
+	p.intend(plan)
 	return withBody(context.WithValue(r.Context(), planKey{}, plan), r, canonical, body), nil
+}
+
+// intend records the volumes that the plan may make to go with their last
+// container. Without a record they are kept, and the client is told.
+func (p *Proxy) intend(plan *plan) {
+	var names []string
+	var label string
+	for _, name := range plan.exclusive {
+		if s := plan.specs[name]; s.Labels[keyDeleteLast] == "true" {
+			names, label = append(names, name), s.Labels[keyCreated]
+		}
+	}
+	if len(names) == 0 {
+		return
+	}
+	if err := p.state.Intend(label, names...); err != nil {
+		p.log.Error(err, "volumes will be kept", "volumes", names)
+		for _, name := range names {
+			plan.warnings = append(plan.warnings, willBeKept(name))
+		}
+	}
+}
+
+// willBeKept is the warning where the state could not be written.
+func willBeKept(name string) string {
+	return claim.Warning("volume ", name, " will be kept: that it goes with its last container could not be recorded")
 }
 
 // refuseStartBody keeps HostConfig, and with it volumes, out of a start, where

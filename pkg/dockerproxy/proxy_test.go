@@ -98,19 +98,24 @@ func TestAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	looks, fails := 0, false
+	fails := false
+	var label *string // of the volume, once there is one
 	socket := standIn(t, func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.Method == http.MethodPost && fails:
 			writeError(w, http.StatusNotFound, "No such image: x")
 		case r.Method == http.MethodPost:
+			body, _ := io.ReadAll(r.Body)
+			label = labelIn(body)
+			if intended := state.All(); len(intended) != 1 || intended[0] != (Entry{Name: "data", Label: *label}) {
+				t.Errorf("when the engine is asked, the state has %+v", intended)
+			}
 			w.WriteHeader(http.StatusCreated)
 			_, _ = io.WriteString(w, `{"Id":"1", "New": {"a":1e400}, "Warnings":["theirs"]}`)
-		case looks == 0:
-			looks++
+		case label == nil:
 			w.WriteHeader(http.StatusNotFound)
 		default:
-			_ = json.NewEncoder(w).Encode(volume{Name: "data", Driver: "local", Labels: map[string]string{keyManagedBy: managedBy, keyCreated: "then", keyDeleteLast: "true"}})
+			_ = json.NewEncoder(w).Encode(going(*label, "then"))
 		}
 	}, state)
 	body := `{"Labels":{"volumes.opensandbox.io/storage":"5Gi","volumes.opensandbox.io/deleteOnSandboxTermination":"true"},"HostConfig":{"Binds":["data:/d"]}}`
@@ -118,7 +123,7 @@ func TestAnswer(t *testing.T) {
 	if want := `{"Id":"1", "New": {"a":1e400}, "Warnings":["theirs","volume \"data\": storage 5Gi is not enforced: class \"standard\" takes no size"]}`; code != 201 || said != want {
 		t.Errorf("got %d %s, want %s", code, said, want)
 	}
-	if got := state.All(); got["data"].Label != "then" {
+	if got := state.All(); len(got) != 1 || got[0] != (Entry{Name: "data", Label: *label, Used: true, CreatedAt: "then"}) {
 		t.Errorf("the state has %v", got)
 	}
 	fails = true

@@ -16,6 +16,9 @@ const (
 	// retryRemoval is how long to wait where the engine answers but something
 	// could not be done, such as a removal that a volume's driver has refused.
 	retryRemoval = time.Minute
+	// intention is how long a create may take until its volume is there. One that
+	// comes later is kept.
+	intention = time.Minute
 )
 
 // Retain removes the volumes that go with their last container, until ctx ends:
@@ -94,14 +97,13 @@ func (p *Proxy) follow(ctx context.Context, reached func()) error {
 }
 
 // settle compares what the state knows with the engine: a volume with a
-// container is recorded as used, one whose containers are all gone is removed,
-// and one that is gone or another is forgotten.
+// container is recorded as used, one that was and has none is removed, and one
+// that is gone or another is forgotten.
 func (p *Proxy) settle(ctx context.Context) error {
 	// First, so that what is recorded meanwhile does not count as gone.
 	known := p.state.All()
-	lasting, err := p.engine.lastingTimes(ctx)
-	if err != nil {
-		return err
+	if len(known) == 0 {
+		return p.Ping(ctx)
 	}
 	volumes, err := p.engine.exclusive(ctx)
 	if err != nil {
@@ -112,35 +114,34 @@ func (p *Proxy) settle(ctx context.Context) error {
 		return err
 	}
 	var errs []error
-	for name, v := range volumes {
-		was, recorded := known[name]
+	var gone []Entry
+	for _, e := range known {
+		v := volumes[e.Name]
 		switch {
-		case used[name]:
+		case v.is(e) && used[e.Name]:
 			// The companion may have ended between the engine's create and its record.
-			errs = append(errs, p.state.Use(name, v.identity()))
-			delete(known, name)
-		case recorded && v.is(was, lasting):
-			errs = append(errs, p.retire(ctx, name, was, lasting))
-			delete(known, name)
+			errs = append(errs, p.state.Use(e.Name, e.Label, v.CreatedAt))
+		case v.is(e) && e.Used:
+			errs = append(errs, p.retire(ctx, e))
+		case v.is(e), !e.Used && time.Since(e.written()) < intention: // no container yet
+		default:
+			gone = append(gone, e)
 		}
 	}
-	for name, was := range known {
-		errs = append(errs, p.state.Forget(name, was))
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, p.state.Forget(gone...))...)
 }
 
 // retire removes a volume that has lost its last container, if it is still that one.
-func (p *Proxy) retire(ctx context.Context, name string, was Identity, lasting bool) error {
+func (p *Proxy) retire(ctx context.Context, e Entry) error {
 	// Once more: the list may be seconds old by now.
-	v, err := p.engine.volume(ctx, name)
+	v, err := p.engine.volume(ctx, e.Name)
 	switch {
 	case err != nil:
 		return err
-	case !v.exclusive() || !v.is(was, lasting):
-		return p.state.Forget(name, was)
+	case !v.is(e):
+		return p.state.Forget(e)
 	}
-	err = p.engine.remove(ctx, name)
+	err = p.engine.remove(ctx, e.Name)
 	switch {
 	case errdefs.IsConflict(err):
 		return nil // a container came between; its removal brings us back
@@ -148,16 +149,19 @@ func (p *Proxy) retire(ctx context.Context, name string, was Identity, lasting b
 		return err
 	case err == nil:
 		p.metrics.volumeRemoved()
-		p.log.Info("removed a volume with its last container", "volume", name)
+		p.log.Info("removed a volume with its last container", "volume", e.Name)
 	}
-	return p.state.Forget(name, was)
+	return p.state.Forget(e)
 }
 
-func (v *volume) identity() Identity {
-	return Identity{Label: v.Labels[keyCreated], CreatedAt: v.CreatedAt}
+// is reports whether a volume, which may be nil, is the one of the entry and
+// still says that it goes with its last container.
+func (v *volume) is(e Entry) bool {
+	return v.marked() && v.Labels[keyCreated] == e.Label && (e.CreatedAt == "" || v.CreatedAt == e.CreatedAt)
 }
 
-// is reports whether the volume is the one that was recorded.
-func (v *volume) is(was Identity, lasting bool) bool {
-	return v.Labels[keyCreated] == was.Label && (!lasting || v.CreatedAt == was.CreatedAt)
+// written is when the entry's volume was written into a create; its label says so.
+func (e Entry) written() time.Time {
+	t, _ := time.Parse(time.RFC3339Nano, e.Label) // the zero time is long ago
+	return t
 }

@@ -1,12 +1,15 @@
 package dockerproxy
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -19,29 +22,41 @@ import (
 // recorded, for one that goes with its last container.
 func TestSettle(t *testing.T) {
 	const then, later = "2026-01-02T03:04:05Z", "2026-01-02T03:04:06Z"
-	recorded := Identity{Label: "1", CreatedAt: then}
-	other := map[string]string{keyManagedBy: "somebody", keyCreated: "1", keyDeleteLast: "true"}
+	made, soon := "2026-01-02T03:04:05.000000001Z", time.Now().UTC().Format(time.RFC3339Nano)
+	used := &Entry{Name: "data", Label: made, Used: true, CreatedAt: then}
+	old := &Entry{Name: "data", Label: made, Used: true} // recorded where CreatedAt does not last
+	unused := &Entry{Name: "data", Label: made}
+	other := going(made, then)
+	other.Labels[keyManagedBy] = "somebody"
 	for _, row := range []struct {
 		rule      string
-		version   string
-		known     *Identity
+		version   string // of the API; "1.42" if empty
+		known     *Entry
 		volume    *volume
 		container bool
 		conflict  bool
 		removed   bool
-		after     *Identity
+		after     *Entry
 	}{
-		{rule: "lost its last container", version: "1.42", known: &recorded, volume: going("1", then), removed: true},
-		{rule: "has a container", version: "1.42", known: &recorded, volume: going("1", then), container: true, after: &recorded},
-		{rule: "had no container yet", version: "1.42", volume: going("1", then)},
-		{rule: "a container that nobody has recorded", version: "1.42", volume: going("1", then), container: true, after: &recorded},
-		{rule: "gone", version: "1.42", known: &recorded},
-		{rule: "another one of that name", version: "1.42", known: &recorded, volume: going("2", then)},
-		{rule: "a copy with its labels", version: "1.42", known: &recorded, volume: going("1", later)},
-		{rule: "the same, where the engine's times move", version: "1.41", known: &recorded, volume: going("1", later), removed: true},
-		{rule: "times moved while in use", version: "1.41", known: &recorded, volume: going("1", later), container: true, after: &Identity{"1", later}},
-		{rule: "not ours", version: "1.42", known: &recorded, volume: &volume{Name: "data", Driver: "local", CreatedAt: then, Labels: other}},
-		{rule: "a create under way", version: "1.42", known: &recorded, volume: going("1", then), conflict: true, removed: true, after: &recorded},
+		{rule: "lost its last container", known: used, volume: going(made, then), removed: true},
+		{rule: "has a container", known: used, volume: going(made, then), container: true, after: used},
+		{rule: "had no container yet", known: unused, volume: going(made, then), after: unused},
+		{rule: "a container that nobody has recorded", known: unused, volume: going(made, then), container: true, after: used},
+		{rule: "not made by us, but for its labels", volume: going(made, then)},
+		{rule: "not made by us, with a container", volume: going(made, then), container: true},
+		{rule: "gone", known: used},
+		{rule: "never came into being", known: unused},
+		{rule: "is about to come into being", known: &Entry{Name: "data", Label: soon}, after: &Entry{Name: "data", Label: soon}},
+		{rule: "another one of that name", known: used, volume: going("2", then)},
+		{rule: "another one of that name, with a container", known: used, volume: going("2", then), container: true},
+		{rule: "a copy with its labels", known: used, volume: going(made, later)},
+		{rule: "a copy with its labels, with a container", known: used, volume: going(made, later), container: true},
+		{rule: "where the engine's times move", version: "1.41", known: old, volume: going(made, later), removed: true},
+		{rule: "in use where the engine's times move", version: "1.41", known: unused, volume: going(made, later), container: true, after: old},
+		{rule: "after an upgrade to an engine whose times last", known: old, volume: going(made, then), removed: true},
+		{rule: "after a downgrade to one whose times move", version: "1.41", known: used, volume: going(made, then)},
+		{rule: "its labels are somebody else's", known: used, volume: other},
+		{rule: "a create under way", known: used, volume: going(made, then), conflict: true, removed: true, after: used},
 	} {
 		t.Run(row.rule, func(t *testing.T) {
 			state, err := OpenState(t.TempDir())
@@ -49,11 +64,16 @@ func TestSettle(t *testing.T) {
 				t.Fatal(err)
 			}
 			if row.known != nil {
-				if err := state.Use("data", *row.known); err != nil {
+				err := state.Intend(row.known.Label, "data")
+				if row.known.Used {
+					err = errors.Join(err, state.Use("data", row.known.Label, row.known.CreatedAt))
+				}
+				if err != nil {
 					t.Fatal(err)
 				}
 			}
 			var removed atomic.Bool
+			version := cmp.Or(row.version, "1.42")
 			_, p := standInProxy(t, func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Content-Type", "application/json")
 				path := r.URL.Path[strings.Index(r.URL.Path[1:], "/")+1:] // without its version
@@ -74,7 +94,7 @@ func TestSettle(t *testing.T) {
 				default:
 					_ = json.NewEncoder(w).Encode(row.volume)
 				}
-			}, state, row.version)
+			}, state, version)
 			if err := p.settle(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -85,9 +105,12 @@ func TestSettle(t *testing.T) {
 			if want := row.removed && !row.conflict; (counted == 1) != want {
 				t.Errorf("%v removals counted", counted)
 			}
-			after, known := state.All()["data"]
-			if known != (row.after != nil) || known && after != *row.after {
-				t.Errorf("the state has %+v, %v", after, known)
+			var want []Entry
+			if row.after != nil {
+				want = append(want, *row.after)
+			}
+			if got := state.All(); !slices.Equal(got, want) {
+				t.Errorf("the state has %+v, want %+v", got, want)
 			}
 		})
 	}
@@ -95,6 +118,13 @@ func TestSettle(t *testing.T) {
 
 func going(label, createdAt string) *volume {
 	return &volume{Name: "data", Driver: "local", CreatedAt: createdAt, Labels: map[string]string{keyManagedBy: managedBy, keyCreated: label, keyDeleteLast: "true"}}
+}
+
+// labelIn is the label of its creation that a body gives a volume.
+func labelIn(body []byte) *string {
+	_, rest, _ := strings.Cut(string(body), `"`+keyCreated+`":"`)
+	label, _, _ := strings.Cut(rest, `"`)
+	return &label
 }
 
 // TestLeft: what a failed create leaves is counted, whoever failed, and only
@@ -119,8 +149,7 @@ func TestLeft(t *testing.T) {
 				switch {
 				case r.Method == http.MethodPost:
 					body, _ := io.ReadAll(r.Body)
-					_, rest, _ := strings.Cut(string(body), `"`+keyCreated+`":"`)
-					label, _, _ := strings.Cut(rest, `"`)
+					label := *labelIn(body)
 					if !row.mine {
 						label = "another's"
 					}
@@ -166,22 +195,22 @@ func TestGivenUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	arrived, abandoned := make(chan struct{}), make(chan struct{})
-	var exists atomic.Bool
+	var label atomic.Pointer[string] // of the volume, once there is one
 	socket, p := standInProxy(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		switch path := r.URL.Path; {
 		case r.Method == http.MethodPost:
-			_, _ = io.Copy(io.Discard, r.Body) // only then the server hears of the client's end
+			body, _ := io.ReadAll(r.Body) // only then the server hears of the client's end
 			close(arrived)
 			<-r.Context().Done()
-			exists.Store(true)
+			label.Store(labelIn(body))
 			close(abandoned)
 		case strings.HasSuffix(path, "/events"):
 			_ = http.NewResponseController(w).Flush()
 			<-r.Context().Done()
-		case strings.HasSuffix(path, "/volumes") && exists.Load():
-			_ = json.NewEncoder(w).Encode(map[string]any{"Volumes": []*volume{going("1", "then")}})
-		case strings.HasSuffix(path, "/containers/json") && exists.Load():
+		case strings.HasSuffix(path, "/volumes") && label.Load() != nil:
+			_ = json.NewEncoder(w).Encode(map[string]any{"Volumes": []*volume{going(*label.Load(), "then")}})
+		case strings.HasSuffix(path, "/containers/json") && label.Load() != nil:
 			_, _ = io.WriteString(w, `[{"Id":"1","Mounts":[{"Type":"volume","Name":"data"}]}]`)
 		case strings.HasSuffix(path, "/volumes"):
 			_, _ = io.WriteString(w, `{}`)
@@ -207,7 +236,7 @@ func TestGivenUp(t *testing.T) {
 	hangUp(conn)
 	<-abandoned
 	for range 200 {
-		if state.All()["data"].Label == "1" {
+		if all := state.All(); len(all) == 1 && all[0].Used {
 			return
 		}
 		time.Sleep(20 * time.Millisecond)

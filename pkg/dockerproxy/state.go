@@ -5,28 +5,33 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 )
 
-// Identity tells a volume from another one that has had its name.
-type Identity struct {
-	// Label is volumes.opensandbox.io/created, which the companion gives a volume.
+// Entry is a volume that the companion has written into a create, to go with its
+// last container.
+type Entry struct {
+	Name string `json:"name"`
+	// Label is volumes.opensandbox.io/created, which tells it from other volumes
+	// that had the name, and from its copies.
 	Label string `json:"label"`
-	// CreatedAt is the engine's. It means nothing before API version 1.42.
-	CreatedAt string `json:"createdAt"`
+	// Used is whether a container has used it, as far as is known.
+	Used bool `json:"used"`
+	// CreatedAt is the engine's, from when it was used; empty where that does not last.
+	CreatedAt string `json:"createdAt,omitempty"`
 }
 
 // State is what must be known of volumes that go with their last container: that
-// a container used them, and which volume of that name it was. It is a small
-// JSON file, replaced as a whole and synced before a change counts. It is safe
-// for concurrent use; one companion has it at a time. A nil State remembers nothing.
+// the companion made them, and that a container used them. It is a small JSON
+// file, replaced as a whole and synced before a change counts. It is safe for
+// concurrent use; one companion has it at a time. A nil State knows nothing.
 type State struct {
-	path string
-	mu   sync.Mutex
-	used map[string]Identity // by the volume's name
+	path    string
+	mu      sync.Mutex
+	entries []Entry // in the order they came
 }
 
 // OpenState reads the file in the folder, which is made where it is missing. A
@@ -36,7 +41,7 @@ func OpenState(dir string) (*State, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the state's folder: %w", err)
 	}
-	s := &State{path: filepath.Join(dir, "volumes.json"), used: map[string]Identity{}}
+	s := &State{path: filepath.Join(dir, "volumes.json")}
 	raw, err := os.ReadFile(s.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -44,55 +49,88 @@ func OpenState(dir string) (*State, error) {
 	case err != nil:
 		return nil, fmt.Errorf("reading the state: %w", err)
 	}
-	if err := json.Unmarshal(raw, &s.used); err != nil {
+	if err := json.Unmarshal(raw, &s.entries); err != nil {
 		return nil, fmt.Errorf("reading the state %s: %w; move it away to keep every volume that it names", s.path, err)
-	}
-	if s.used == nil {
-		s.used = map[string]Identity{}
 	}
 	return s, nil
 }
 
-// Use records that a container uses the volume.
-func (s *State) Use(name string, v Identity) error {
+// Intend records volumes that are about to be written into a create, before
+// anybody can know whether it comes to that.
+func (s *State) Intend(label string, names ...string) error {
 	if s == nil {
 		return errors.New("the companion keeps no state")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.used[name] == v {
-		return nil
+	next := slices.Clone(s.entries)
+	for _, name := range names {
+		next = append(next, Entry{Name: name, Label: label})
 	}
-	return s.change(func(used map[string]Identity) { used[name] = v })
+	return s.store(next)
 }
 
-// Forget drops what is known of the volume, unless it is of another one by now.
-func (s *State) Forget(name string, v Identity) error {
+// Knows reports whether the volume is one that the companion has made to go with
+// its last container.
+func (s *State) Knows(name, label string) bool {
+	if s == nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.find(name, label) >= 0
+}
+
+// Use records that a container uses a volume. One that is not known stays so.
+func (s *State) Use(name, label, createdAt string) error {
 	if s == nil {
 		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if known, ok := s.used[name]; !ok || known != v {
+	i := s.find(name, label)
+	used := Entry{Name: name, Label: label, Used: true, CreatedAt: createdAt}
+	if i < 0 || s.entries[i] == used {
 		return nil
 	}
-	return s.change(func(used map[string]Identity) { delete(used, name) })
+	next := slices.Clone(s.entries)
+	next[i] = used
+	return s.store(next)
 }
 
-// All is a copy of what is known, by the volumes' names.
-func (s *State) All() map[string]Identity {
+// Forget drops what is known of volumes.
+func (s *State) Forget(gone ...Entry) error {
 	if s == nil {
 		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return maps.Clone(s.used)
+	next := slices.DeleteFunc(slices.Clone(s.entries), func(e Entry) bool {
+		return slices.ContainsFunc(gone, func(g Entry) bool { return g.Name == e.Name && g.Label == e.Label })
+	})
+	if len(next) == len(s.entries) {
+		return nil
+	}
+	return s.store(next)
 }
 
-// change writes the changed file and only then believes it. The caller holds mu.
-func (s *State) change(edit func(map[string]Identity)) error {
-	next := maps.Clone(s.used)
-	edit(next)
+// All is a copy of what is known.
+func (s *State) All() []Entry {
+	if s == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.entries)
+}
+
+// find is the index of a volume, or -1. The caller holds mu.
+func (s *State) find(name, label string) int {
+	return slices.IndexFunc(s.entries, func(e Entry) bool { return e.Name == name && e.Label == label })
+}
+
+// store writes the file and only then believes it. The caller holds mu.
+func (s *State) store(next []Entry) error {
 	raw, err := json.MarshalIndent(next, "", "  ")
 	if err != nil {
 		return err
@@ -100,7 +138,7 @@ func (s *State) change(edit func(map[string]Identity)) error {
 	if err := replace(s.path, raw); err != nil {
 		return fmt.Errorf("writing the state: %w", err)
 	}
-	s.used = next
+	s.entries = next
 	return nil
 }
 

@@ -1,9 +1,9 @@
 package dockerproxy
 
 import (
-	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -13,8 +13,10 @@ func TestState(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	one, two, moved := Identity{"1", "then"}, Identity{"2", "then"}, Identity{"1", "later"}
-	for _, err := range []error{s.Use("a", one), s.Use("b", one), s.Use("a", two), s.Forget("b", moved), s.Forget("c", Identity{})} {
+	for _, err := range []error{
+		s.Intend("1", "a", "b"), s.Intend("2", "a"), s.Use("a", "2", "then"), s.Use("c", "1", "then"), s.Use("b", "2", "then"),
+		s.Forget(Entry{Name: "b", Label: "other"}, Entry{Name: "c"}), s.Forget(Entry{Name: "a", Label: "1"}),
+	} {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -23,24 +25,28 @@ func TestState(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := map[string]Identity{"a": two, "b": one}; !maps.Equal(again.All(), want) || !maps.Equal(s.All(), want) {
+	used := Entry{Name: "a", Label: "2", Used: true, CreatedAt: "then"}
+	if want := []Entry{{Name: "b", Label: "1"}, used}; !slices.Equal(again.All(), want) || !slices.Equal(s.All(), want) {
 		t.Errorf("got %v, then %v", s.All(), again.All())
 	}
-	if err := again.Forget("a", two); err != nil || len(again.All()) != 1 {
+	if !again.Knows("a", "2") || again.Knows("a", "1") || again.Knows("c", "1") {
+		t.Errorf("it knows what it should not, or not what it should: %v", again.All())
+	}
+	if err := again.Forget(used); err != nil || len(again.All()) != 1 {
 		t.Errorf("forgetting: %v, left %v", err, again.All())
 	}
 	files, err := os.ReadDir(dir)
 	if err != nil || len(files) != 1 {
 		t.Errorf("the folder holds %v, %v", files, err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "volumes.json"), []byte(`{"a":`), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "volumes.json"), []byte(`[{"name":`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := OpenState(dir); err == nil {
 		t.Error("a torn file is opened as if it were empty")
 	}
 	var none *State
-	if none.Use("a", one) == nil {
+	if none.Intend("1", "a") == nil {
 		t.Error("a volume counts as recorded without a state")
 	}
 }

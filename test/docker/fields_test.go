@@ -73,6 +73,10 @@ func portrait(t *testing.T, id string) map[string]any {
 			}
 		}
 	}
+	// The CLI and the engine have these in an order of chance.
+	config, _ := c["Config"].(map[string]any)
+	env, _ := config["Env"].([]any)
+	slices.SortFunc(env, func(a, b any) int { return strings.Compare(a.(string), b.(string)) })
 	mounted, _ := c["Mounts"].([]any)
 	for _, m := range mounted {
 		if m, _ := m.(map[string]any); m["Destination"] == "/anonymous" {

@@ -120,14 +120,18 @@ func (c *companion) log(t *testing.T) string {
 	return string(content)
 }
 
-// recorded are the names of the volumes that the state file has.
+// recorded are the names of the volumes of which the state file says that a
+// container has used them.
 func (c *companion) recorded(t *testing.T) []string {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(c.StateDir, "volumes.json"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	var entries map[string]json.RawMessage
+	var entries []struct {
+		Name string
+		Used bool
+	}
 	if err == nil {
 		err = json.Unmarshal(content, &entries)
 	}
@@ -135,8 +139,10 @@ func (c *companion) recorded(t *testing.T) []string {
 		t.Fatal(err)
 	}
 	var names []string
-	for name := range entries {
-		names = append(names, name)
+	for _, e := range entries {
+		if e.Used {
+			names = append(names, e.Name)
+		}
 	}
 	slices.Sort(names)
 	return names

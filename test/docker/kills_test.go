@@ -97,6 +97,9 @@ func listed(t *testing.T, socket string) (volumes map[string]*volume, users map[
 	get(t, socket, "/volumes", &all)
 	volumes, users = map[string]*volume{}, map[string]string{}
 	for _, v := range all.Volumes {
+		if v.Driver != "local" {
+			continue // of a plugin, which is the machine's and not the engine's
+		}
 		volumes[v.Name] = look(t, socket, v.Name) // with its options, which the list leaves out
 	}
 	var containers []struct {
