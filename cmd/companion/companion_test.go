@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -112,7 +113,14 @@ func TestLife(t *testing.T) {
 	if info, err := os.Stat(socket); err != nil || info.Mode().Perm() != 0o660 {
 		t.Errorf("the socket: %v, %v", info, err)
 	}
-	if err := run(t.Context(), args, nil, io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), "another program") {
+	if err := run(t.Context(), append(slices.Clone(args), "--listen", filepath.Join(dir, "other")), nil, io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), "another companion has it") {
+		t.Errorf("a second companion with the same state: %v", err)
+	}
+	elsewhere := append(slices.Clone(args), "--state-dir", filepath.Join(dir, "second"))
+	if err := run(t.Context(), append(elsewhere, "--listen", config), nil, io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), "no socket") {
+		t.Errorf("a file in the socket's place: %v", err)
+	}
+	if err := run(t.Context(), elsewhere, nil, io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), "another program") {
 		t.Errorf("a second companion on the same socket: %v", err)
 	}
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -35,6 +36,7 @@ func serve(ctx context.Context, o *options, reload <-chan os.Signal, log logr.Lo
 	if err != nil {
 		return err
 	}
+	defer state.Close()
 	proxy, err := dockerproxy.New(o.engine, config, state, counters.proxy, log)
 	if err != nil {
 		return err
@@ -85,6 +87,7 @@ func serveProxy(ctx context.Context, listener net.Listener, proxy http.Handler, 
 			proxy.ServeHTTP(w, r)
 		}),
 		BaseContext: func(net.Listener) context.Context { return life },
+		ErrorLog:    slog.NewLogLogger(logr.ToSlogHandler(log), slog.LevelDebug),
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()

@@ -29,10 +29,8 @@ func listen(ctx context.Context, path, group string) (net.Listener, error) {
 		_ = conn.Close() // it has served its purpose
 		return nil, fmt.Errorf("listening on %s: another program does", path)
 	}
-	if info, err := os.Lstat(path); err == nil && info.Mode().Type() == fs.ModeSocket {
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("removing the socket that was left behind: %w", err)
-		}
+	if info, err := os.Lstat(path); err == nil && info.Mode().Type() != fs.ModeSocket {
+		return nil, fmt.Errorf("listening on %s: there is something that is no socket; move it away or choose another --listen", path)
 	}
 	// In a folder of its own until its rights are set: nobody connects before.
 	private, err := os.MkdirTemp(filepath.Dir(path), ".socket-")

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/ensure-volumes/ensure-volumes/pkg/claim"
 )
 
 // aftermath is how long a look at what a failed create left behind may take, and
@@ -55,7 +57,8 @@ func (p *Proxy) answer(response *http.Response) error {
 func (p *Proxy) volumeAnswer(response *http.Response, plan *plan) error {
 	return replaceBody(response, func(body []byte) []byte {
 		var v volume
-		if err := json.Unmarshal(body, &v); err == nil && plan.made(&v) {
+		// Where the client gave no name, the engine has.
+		if err := json.Unmarshal(body, &v); err == nil && v.Labels[keyCreated] != "" && v.Labels[keyCreated] == plan.label {
 			p.created(&v)
 		}
 		return body
@@ -64,6 +67,7 @@ func (p *Proxy) volumeAnswer(response *http.Response, plan *plan) error {
 
 // replaceBody puts what change makes of the answer's body in its place.
 func replaceBody(response *http.Response, change func([]byte) []byte) error {
+	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
 		return fmt.Errorf("reading the engine's answer: %w", err)
@@ -98,6 +102,8 @@ func addWarnings(body []byte, warnings []string) ([]byte, error) {
 // made for it are counted, and of those that go with their last container it is
 // recorded that one uses them.
 func (p *Proxy) witness(ctx context.Context, plan *plan) (warnings []string) {
+	ctx, cancel := context.WithTimeout(ctx, aftermath)
+	defer cancel()
 	for _, name := range plan.names {
 		exclusive := slices.Contains(plan.exclusive, name)
 		if !exclusive && !slices.Contains(plan.missing, name) {
@@ -108,10 +114,13 @@ func (p *Proxy) witness(ctx context.Context, plan *plan) (warnings []string) {
 			p.created(v)
 		}
 		if err == nil && exclusive && v.marked() {
-			err = p.state.Use(name, v.Labels[keyCreated], v.CreatedAt)
+			err = p.use(ctx, v)
 		}
 		if intended := plan.specs[name].Labels[keyCreated]; err == nil && exclusive && !plan.made(v) {
 			err = p.state.Forget(Entry{Name: name, Label: intended}) // it did not come to that
+			if slices.Contains(plan.missing, name) && !(v.marked() && p.state.Knows(name, v.Labels[keyCreated])) {
+				warnings = append(warnings, claim.Warning("volume ", name, " was made by somebody else meanwhile: it does not go with its last container"))
+			}
 		}
 		if err != nil {
 			p.log.Error(err, "looking at a volume after its container's creation", "volume", name)
@@ -121,6 +130,15 @@ func (p *Proxy) witness(ctx context.Context, plan *plan) (warnings []string) {
 		}
 	}
 	return warnings
+}
+
+// use records that a container of this engine uses the volume.
+func (p *Proxy) use(ctx context.Context, v *volume) error {
+	engine, err := p.engine.identity(ctx)
+	if err != nil {
+		return err
+	}
+	return p.state.Use(Entry{Name: v.Name, Label: v.Labels[keyCreated], CreatedAt: v.CreatedAt, Engine: engine})
 }
 
 func (p *Proxy) created(v *volume) {
@@ -148,17 +166,24 @@ func (p *Proxy) failed(ctx context.Context, plan *plan) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), aftermath)
 	defer cancel()
-	used, err := p.engine.used(ctx)
+	var made []string
+	var err error
 	for _, name := range plan.missing {
 		v, lookErr := p.engine.volume(ctx, name)
 		err = errors.Join(err, lookErr)
-		if !plan.made(v) {
-			continue
+		if plan.made(v) {
+			made = append(made, name)
+			p.created(v)
 		}
-		p.created(v)
-		if !used[name] {
-			p.metrics.volumeLeft()
-			p.log.Info("a failed create has left a volume", "volume", name)
+	}
+	if len(made) > 0 {
+		used, listErr := p.engine.used(ctx)
+		err = errors.Join(err, listErr)
+		for _, name := range made {
+			if !used[name] {
+				p.metrics.volumeLeft()
+				p.log.Info("a failed create has left a volume", "volume", name)
+			}
 		}
 	}
 	if err != nil {

@@ -1,6 +1,7 @@
 package dockerproxy
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -41,8 +42,11 @@ type bind struct {
 type volumeMount struct {
 	object, options object
 	labels          map[string]string
-	configured      bool // the caller gave a driver or its options
+	driver          driverJSON // as the caller gave it
 }
+
+// configured reports whether the caller gave a driver or its options.
+func (m *volumeMount) configured() bool { return m.driver.Name != "" || len(m.driver.Options) > 0 }
 
 // readCreate reads a body that is JSON. What it does not understand is an error,
 // text for a person.
@@ -65,15 +69,19 @@ func readCreate(raw []byte) (*createBody, error) {
 	if err := b.top.decode("Labels", &b.labels); err != nil {
 		return nil, err
 	}
-	if b.host, err = readObject(b.top.value("HostConfig"), "Binds", "Mounts", "VolumeDriver"); err != nil {
+	if b.host, err = readObject(b.top.value("HostConfig"), "Binds", "Mounts", "VolumeDriver", "Tmpfs"); err != nil {
 		return nil, at("HostConfig", err)
 	}
-	err = errors.Join(b.host.decode("VolumeDriver", &b.volumeDriver), b.host.decode("Binds", &b.binds))
+	var tmpfs map[string]string
+	err = errors.Join(b.host.decode("VolumeDriver", &b.volumeDriver), b.host.decode("Binds", &b.binds), b.host.decode("Tmpfs", &tmpfs))
 	if err == nil {
 		b.mounts, err = readArray(b.host.value("Mounts"))
 	}
 	if err == nil {
 		err = b.readUses()
+	}
+	if err == nil {
+		err = b.hidden(tmpfs)
 	}
 	if err != nil {
 		return nil, at("HostConfig", err)
@@ -98,6 +106,21 @@ func (b *createBody) readUses() error {
 		}
 		if name != "" {
 			b.uses = append(b.uses, use{name: name, index: i, mount: parsed})
+		}
+	}
+	return nil
+}
+
+// hidden refuses a Bind of a volume at a place where a tmpfs comes to lie, as the
+// engine does. Of a Mount, which we make of it, the engine does not look.
+func (b *createBody) hidden(tmpfs map[string]string) error {
+	places := map[string]bool{}
+	for place := range tmpfs {
+		places[path.Clean(place)] = true
+	}
+	for _, u := range b.uses {
+		if u.bind != nil && places[path.Clean(u.bind.target)] {
+			return fmt.Errorf("Duplicate mount point: %s", claim.Quote(u.bind.target, 128)) //nolint:staticcheck // the engine's words
 		}
 	}
 	return nil
@@ -144,7 +167,7 @@ func readBind(text string) (name string, b *bind, err error) {
 		case "consistent", "cached", "delegated":
 			kind, b.consistency = "consistency", mode
 		default:
-			b.unsayable = mode
+			b.unsayable = cmp.Or(mode, parts[2])
 		}
 		contradicts = contradicts || given[kind]
 		given[kind] = true
@@ -174,10 +197,7 @@ func readMount(raw []byte) (name string, m *volumeMount, err error) {
 	if err != nil {
 		return "", nil, at("DriverConfig", err)
 	}
-	var driverName string
-	var options map[string]string
-	err = errors.Join(m.options.decode("Labels", &m.labels), driver.decode("Name", &driverName), driver.decode("Options", &options))
-	m.configured = driverName != "" || len(options) > 0
+	err = errors.Join(m.options.decode("Labels", &m.labels), driver.decode("Name", &m.driver.Name), driver.decode("Options", &m.driver.Options))
 	return name, m, err
 }
 

@@ -64,8 +64,13 @@ func TestRewrite(t *testing.T) {
 			`{"Labels":{"volumes.opensandbox.io/storageClass":"ram","data.volumes.opensandbox.io/storage":"1Mi"},"HostConfig":{"Mounts":[{"Type":"bind" ,"a":"<&"},{"Source":"data","Type":"volume","New":{"k": 1},"VolumeOptions":` + ram + `}]}}`,
 		},
 		{
-			"the caller's driver stays, our labels win", `{"HostConfig":{"Mounts":[{"Type":"volume","Source":"data","VolumeOptions":{"DriverConfig":{"Name":"nfs"},"Subpath":"s","Labels":{"own":"1","app.kubernetes.io/managed-by":"me"}}}]}}`,
+			"the caller's driver stays, our labels win", `{"HostConfig":{"Mounts":[{"Type":"volume","Source":"data","VolumeOptions":{"DriverConfig":{"Name":"nfs"},"Subpath":"s","Labels":{"own":"1","app.kubernetes.io/managed-by":"me","volumes.opensandbox.io/delete-with-owner":"true"}}}]}}`,
 			`{"HostConfig":{"Mounts":[{"Type":"volume","Source":"data","VolumeOptions":{"DriverConfig":{"Name":"nfs"},"Subpath":"s","Labels":{` + strings.Replace(madeLabels, `,"volumes`, `,"own":"1","volumes`, 1) + `}}}]}}`,
+		},
+		{
+			"what we wrote comes back, as of an inspect",
+			`{"Labels":{"volumes.opensandbox.io/storageClass":"ram","data.volumes.opensandbox.io/storage":"1Mi"},"HostConfig":{"Mounts":[{"Source":"data","Type":"volume","VolumeOptions":{"Labels":{"volumes.opensandbox.io/created":"before"},"DriverConfig":{"Name":"local","Options":{"device":"tmpfs","o":"size=1048576","type":"tmpfs"}}}}]}}`,
+			`{"Labels":{"volumes.opensandbox.io/storageClass":"ram","data.volumes.opensandbox.io/storage":"1Mi"},"HostConfig":{"Mounts":[{"Source":"data","Type":"volume","VolumeOptions":` + ram + `}]}}`,
 		},
 		{
 			"HostConfig.VolumeDriver is carried over", `{"HostConfig":{"VolumeDriver":"nfs","Binds":["data:/d"]}}`,
@@ -102,6 +107,7 @@ func TestRefused(t *testing.T) {
 		{"a missing class", testConfig(), label("data.volumes.opensandbox.io/storageClass", "slow"), 400, `class "slow" does not exist; write one of ram, remote, standard`},
 		{"must not be created", testConfig(), label("volumes.opensandbox.io/createIfNotExists", "false"), 400, "create it first"},
 		{"a mode that a Mount cannot say", testConfig(), `{"HostConfig":{"Binds":["data:/d:Z"]}}`, 400, `mode "Z"`},
+		{"an empty mode", testConfig(), `{"HostConfig":{"Binds":["data:/d:ro,"]}}`, 400, `mode "ro,"`},
 		{"a class and a driver", testConfig(), `{"Labels":{"volumes.opensandbox.io/storageClass":"ram"},"HostConfig":{"VolumeDriver":"nfs","Binds":["data:/d"]}}`, 400, "not both"},
 	} {
 		if _, _, refused := rewritten(t, row.config, row.body); refused == nil || refused.code != row.code || !strings.Contains(refused.text, row.text) {
@@ -144,6 +150,7 @@ func TestNotUnderstood(t *testing.T) {
 		`{"HostConfig":{"Mounts":[{"type":"volume"}]}}`, `{"HostConfig":{"Mounts":[{"Type":"volume","Source":"a","VolumeOptions":{"driverConfig":{}}}]}}`,
 		`{"HostConfig":{"Mounts":[{"Type":"volume","Source":"a","VolumeOptions":{"DriverConfig":{"name":"x"}}}]}}`,
 		`{"HostConfig":{"Mounts":[{"Type":"volume","Type":"bind"}]}}`,
+		`{"HostConfig":{"Tmpfs":{"/data/":""},"Binds":["data:/data"]}}`, `{"HostConfig":{"tmpfs":{},"Binds":["data:/data"]}}`,
 	} {
 		if _, err := readCreate([]byte(body)); err == nil {
 			t.Errorf("%s is understood", body)

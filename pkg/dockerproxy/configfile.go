@@ -1,9 +1,13 @@
 package dockerproxy
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
+	"strconv"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -41,18 +45,36 @@ func DefaultConfig() *Config {
 //
 // Its error joins a [LineError] for everything that is wrong.
 func ReadConfig(text []byte) (*Config, error) {
-	var doc yaml.Node
-	if err := yaml.Unmarshal(text, &doc); err != nil {
-		return nil, fmt.Errorf("reading YAML: %w", err)
+	var doc, more yaml.Node
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	if err := decoder.Decode(&doc); err != nil && !errors.Is(err, io.EOF) {
+		return nil, syntaxError(err)
 	}
 	r := &configReader{config: DefaultConfig()}
 	if len(doc.Content) > 0 {
 		r.file(doc.Content[0])
+		switch err := decoder.Decode(&more); {
+		case err == nil:
+			r.fault(&more, "a second document is not read; write all into one")
+		case !errors.Is(err, io.EOF):
+			return nil, syntaxError(err)
+		}
 	}
 	if err := errors.Join(r.faults...); err != nil {
 		return nil, err
 	}
 	return r.config, nil
+}
+
+// syntaxError is a parser's error, "yaml: line 2: …", with its line as ours have it.
+func syntaxError(err error) error {
+	said := strings.TrimPrefix(err.Error(), "yaml: ")
+	if place, text, found := strings.Cut(strings.TrimPrefix(said, "line "), ": "); found {
+		if line, atoiErr := strconv.Atoi(place); atoiErr == nil {
+			return &LineError{line, "this is no YAML: " + text}
+		}
+	}
+	return fmt.Errorf("this is no YAML: %s", said)
 }
 
 type configReader struct {
@@ -94,14 +116,18 @@ func (r *configReader) file(n *yaml.Node) {
 				r.fault(value, "volumeAutoCreate: invalid boolean %s; write true or false", claim.Quote(value.Value, 64))
 			}
 		case "defaultStorage":
-			size, problem := claim.ParseStorage(r.text(key.Value, value))
+			text, ok := r.text(key.Value, value)
+			if !ok {
+				return
+			}
+			size, problem := claim.ParseStorage(text)
 			if problem != "" {
 				r.fault(value, "defaultStorage: %s", problem)
 			}
 			r.config.DefaultStorage = size
 		case "defaultClass":
 			defaultClass = value
-			r.config.DefaultClass = r.text(key.Value, value)
+			r.config.DefaultClass, _ = r.text(key.Value, value)
 		case "classes":
 			r.each("classes", value, r.class)
 		default:
@@ -121,19 +147,26 @@ func (r *configReader) class(key, value *yaml.Node) {
 		r.fault(key, "invalid class name %s; it must have lower case letters, digits, '-' and '.', and at most 253 of them", claim.Quote(key.Value, 64))
 	}
 	c := Class{}
+	var driver *yaml.Node
 	r.each("class "+claim.Quote(key.Value, 64), value, func(k, v *yaml.Node) {
 		switch k.Value {
 		case "driver":
-			c.Driver = r.text("driver", v)
+			c.Driver, _ = r.text("driver", v)
+			driver = v
 		case "options":
 			c.Options = r.texts("options", v)
 		case "labels":
 			c.Labels = r.texts("labels", v)
+			r.each("labels", v, func(label, _ *yaml.Node) {
+				if reserved(label.Value) {
+					r.fault(label, "label %s is the companion's own to give; leave it out", claim.Quote(label.Value, 128))
+				}
+			})
 		default:
 			r.fault(k, "unknown key %s; a class has driver, options and labels", claim.Quote(k.Value, 64))
 		}
 	})
-	if c.Driver == "" {
+	if driver == nil || c.Driver == "" && driver.ShortTag() == "!!str" {
 		r.fault(key, "class %s has no driver; write driver: local for the engine's own", claim.Quote(key.Value, 64))
 	}
 	r.config.Classes[key.Value] = c
@@ -141,15 +174,15 @@ func (r *configReader) class(key, value *yaml.Node) {
 
 func (r *configReader) texts(what string, n *yaml.Node) map[string]string {
 	m := map[string]string{}
-	r.each(what, n, func(k, v *yaml.Node) { m[k.Value] = r.text(what+"."+k.Value, v) })
+	r.each(what, n, func(k, v *yaml.Node) { m[k.Value], _ = r.text(what+"."+k.Value, v) })
 	return m
 }
 
 // text is a string. A number would lose how it was written (0777, 1e3).
-func (r *configReader) text(what string, n *yaml.Node) string {
+func (r *configReader) text(what string, n *yaml.Node) (text string, ok bool) {
 	if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!str" {
 		r.fault(n, "%s must be a string; quote it: %q", claim.Printable(what, 64), n.Value)
-		return ""
+		return "", false
 	}
-	return n.Value
+	return n.Value, true
 }

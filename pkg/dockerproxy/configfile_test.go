@@ -24,7 +24,10 @@ func TestReadConfig(t *testing.T) {
 func TestFaultyConfig(t *testing.T) {
 	for _, row := range []struct{ text, want string }{
 		{"[]", "line 1: the file must be a mapping"},
-		{"a: [", "reading YAML"},
+		{"a: [", "line 1: this is no YAML: "},
+		{"a: 1\n\tb: 2", "line 2: this is no YAML: "},
+		{"volumeAutoCreate: true\n---\nvolumeAutoCreate: false", "line 2: a second document is not read"},
+		{"classes:\n  fast:\n    driver: local\n    labels:\n      volumes.opensandbox.io/delete-with-owner: \"true\"", "line 5: label \"volumes.opensandbox.io/delete-with-owner\" is the companion's own"},
 		{"\nvolumeautocreate: true", `line 2: unknown key "volumeautocreate"`},
 		{"volumeAutoCreate: \"yes\"", "line 1: volumeAutoCreate: invalid boolean"},
 		{"defaultStorage: 10 GB", `line 1: defaultStorage: invalid quantity "10 GB"; write it as "10Gi"`},
@@ -36,7 +39,7 @@ func TestFaultyConfig(t *testing.T) {
 		{"classes:\n  fast:\n    driver: local\n    driver: nfs", `line 4: key "driver" stands twice`},
 		{"classes:\n  fast:\n    driver: local\n    options:\n      mode: 0777", `line 5: options.mode must be a string; quote it: "0777"`},
 	} {
-		if _, err := ReadConfig([]byte(row.text)); err == nil || !strings.Contains(err.Error(), row.want) {
+		if _, err := ReadConfig([]byte(row.text)); err == nil || !strings.Contains(err.Error(), row.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q: got %v, want %s", row.text, err, row.want)
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -24,6 +26,7 @@ const idle = 16
 type engine struct {
 	transport *http.Transport
 	client    *moby.Client
+	known     atomic.Pointer[string] // what identity has found
 }
 
 // newEngine speaks to the engine on a Unix socket. It does not connect.
@@ -50,6 +53,7 @@ func newEngine(socket string) (*engine, error) {
 type volume struct {
 	Name, Driver string
 	CreatedAt    string // as the engine writes it; empty where it does not last
+	Scope        string
 	Labels       map[string]string
 	exclusive    bool // it goes with its last container; set by look
 }
@@ -117,13 +121,31 @@ func (e *engine) removals(ctx context.Context) (<-chan events.Message, <-chan er
 // from API version 1.42 on (Engine 23.0): before, it moves when something is
 // written into the volume's root (moby/moby#44719), and is left out.
 func (e *engine) show(got mobyvolume.Volume) *volume {
-	v := &volume{Name: got.Name, Driver: got.Driver, Labels: got.Labels}
+	v := &volume{Name: got.Name, Driver: got.Driver, Scope: got.Scope, Labels: got.Labels}
 	// Agreed on with the engine by the request that has brought the volume.
 	if versions.GreaterThanOrEqualTo(e.client.ClientVersion(), "1.42") {
 		v.CreatedAt = got.CreatedAt
 	}
 	return v
 }
+
+// identity tells whose containers the engine shows: an engine that is started on
+// another data root, or with another storage driver, shows others, and hides those
+// it had. It is asked once until forgetIdentity.
+func (e *engine) identity(ctx context.Context) (string, error) {
+	if known := e.known.Load(); known != nil {
+		return *known, nil
+	}
+	got, err := e.client.Info(ctx, moby.InfoOptions{})
+	if err != nil {
+		return "", fmt.Errorf("asking which engine it is: %w", err)
+	}
+	identity := strings.Join([]string{got.Info.ID, got.Info.DockerRootDir, got.Info.Driver}, " ")
+	e.known.Store(&identity)
+	return identity, nil
+}
+
+func (e *engine) forgetIdentity() { e.known.Store(nil) }
 
 // Ping reports whether the engine answers.
 func (p *Proxy) Ping(ctx context.Context) error {

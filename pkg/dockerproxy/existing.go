@@ -55,8 +55,12 @@ func drift(w claim.Want, v *volume) []string {
 	differs := func(field, asked, has string) {
 		warnings = append(warnings, claim.Warning("volume ", w.Name, " exists: "+field+" "+asked+" asked, it has "+has))
 	}
+	labels := v.Labels
+	if labels[keyManagedBy] != managedBy {
+		labels = nil // they say what somebody else means
+	}
 	if w.Storage.Hinted() {
-		has, err := resource.ParseQuantity(v.Labels[keyStorage])
+		has, err := resource.ParseQuantity(labels[keyStorage])
 		switch {
 		case err != nil:
 			differs("storage", w.Storage.Value.String(), "no size")
@@ -64,7 +68,7 @@ func drift(w claim.Want, v *volume) []string {
 			differs("storage", w.Storage.Value.String(), has.String())
 		}
 	}
-	if class := v.Labels[keyClass]; w.StorageClass.Hinted() && w.StorageClass.Value != class {
+	if class := labels[keyClass]; w.StorageClass.Hinted() && w.StorageClass.Value != class {
 		differs("storageClass", claim.Quote(w.StorageClass.Value, 24), claim.Quote(class, 24))
 	}
 	if w.DeleteOnSandboxTermination.Hinted() && w.DeleteOnSandboxTermination.Value != v.exclusive {

@@ -3,7 +3,6 @@ package dockerproxy
 import (
 	"context"
 	"errors"
-	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -48,7 +47,7 @@ func (p *Proxy) createVolume(w http.ResponseWriter, r *http.Request, canonical s
 	if err != nil {
 		return nil, err
 	}
-	plan := &plan{volumeOnly: true, specs: map[string]spec{}}
+	plan := &plan{volumeOnly: true}
 	body, err := p.defaultClass(r.Context(), raw, plan)
 	if err != nil {
 		return nil, err
@@ -72,12 +71,14 @@ func (p *Proxy) defaultClass(ctx context.Context, raw []byte, plan *plan) ([]byt
 		return nil, refuse(http.StatusBadRequest, "the body is not understood: %v", err)
 	}
 	c := p.config.Load()
-	if !c.AutoCreate || name == "" || driver != "" || len(options) > 0 {
+	if !c.AutoCreate || driver != "" || len(options) > 0 {
 		return raw, nil
 	}
-	found, err := p.look(ctx, []string{name})
-	if err != nil {
-		return nil, err
+	var found map[string]*volume
+	if name != "" { // otherwise the engine makes one up
+		if found, err = p.look(ctx, []string{name}); err != nil {
+			return nil, err
+		}
 	}
 	want := claim.Resolve(name, c.DefaultStorage)
 	class, className, problem := c.class(want)
@@ -87,13 +88,13 @@ func (p *Proxy) defaultClass(ctx context.Context, raw []byte, plan *plan) ([]byt
 	if v := found[name]; v != nil && v.Driver != class.Driver {
 		return raw, nil // the engine answers with the volume as it is; another driver would be a conflict
 	}
-	if labels == nil {
-		labels = map[string]string{}
-	}
-	maps.Copy(labels, c.labels(class, className, want, "", time.Now()))
-	plan.specs[name] = spec{Driver: class.Driver, Options: class.options(want.Storage.Value), Labels: labels}
-	for key, value := range map[string]any{"Driver": class.Driver, "DriverOpts": plan.specs[name].Options, "Labels": labels} {
-		if o, err = o.set(key, value); err != nil {
+	labels = withLabels(labels, c.labels(class, className, want, "", time.Now()))
+	plan.label = labels[keyCreated]
+	for _, m := range []struct {
+		key   string
+		value any
+	}{{"Driver", class.Driver}, {"DriverOpts", class.options(want.Storage.Value)}, {"Labels", labels}} {
+		if o, err = o.set(m.key, m.value); err != nil {
 			return nil, err
 		}
 	}

@@ -41,6 +41,7 @@ func refuse(code int, format string, args ...any) *refusal {
 // plan is what becomes of the volumes of one create.
 type plan struct {
 	volumeOnly bool            // a volume's create, not a container's
+	label      string          // then: of its creation, if we gave it one
 	done       bool            // the engine has answered with success
 	names      []string        // the volumes, each once
 	missing    []string        // those of them that did not exist
@@ -133,8 +134,9 @@ func (b *createBody) ownDriver(w claim.Want, class Class) (driver string, own bo
 		case u.name != w.Name:
 		case u.bind != nil && b.volumeDriver != "" && (!w.StorageClass.Hinted() || b.volumeDriver != class.Driver):
 			driver, own = b.volumeDriver, true
-		case u.mount != nil && u.mount.configured:
-			own = true
+		case u.mount != nil && u.mount.configured():
+			// What a client has from an inspect of the like, which we have written, is no choice of its own.
+			own = own || u.mount.driver.Name != class.Driver || !maps.Equal(u.mount.driver.Options, class.options(w.Storage.Value))
 		}
 	}
 	return driver, own

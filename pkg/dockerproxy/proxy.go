@@ -4,14 +4,18 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httputil"
 	"strings"
 	"sync/atomic"
 	"time"
 
+	"github.com/containerd/errdefs/pkg/errhttp"
 	"github.com/go-logr/logr"
+	moby "github.com/moby/moby/client"
 
 	"github.com/ensure-volumes/ensure-volumes/pkg/claim"
 )
@@ -32,6 +36,7 @@ type Proxy struct {
 	// unsettled has something when Retain should look again, without an event.
 	unsettled chan struct{}
 	aftermath time.Duration // aftermath, but for tests
+	told      string        // the engine that settle has told of
 }
 
 // New is a companion in front of the engine's socket, which need not answer yet.
@@ -48,13 +53,18 @@ func New(socket string, c *Config, state *State, metrics *Metrics, log logr.Logg
 		FlushInterval:  -1, // logs and events must not wait for a full buffer
 		Rewrite:        rewrite,
 		ModifyResponse: p.answer,
+		ErrorLog:       slog.NewLogLogger(logr.ToSlogHandler(log), slog.LevelDebug),
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			// Retain tells once that the engine is gone.
 			log.V(1).Info("the engine did not answer", "method", r.Method, "path", r.URL.Path, "reason", err.Error())
+			err = fmt.Errorf(unreachable, err)
 			if plan, ok := r.Context().Value(planKey{}).(*plan); ok {
 				p.failed(r.Context(), plan)
+				if plan.done {
+					err = fmt.Errorf("created, but the engine's answer broke off: %w", err)
+				}
 			}
-			writeError(w, http.StatusBadGateway, "the companion cannot reach the engine: "+err.Error())
+			writeError(w, http.StatusBadGateway, err.Error())
 		},
 	}
 	return p, nil
@@ -90,26 +100,38 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case startContainer:
 		err = refuseStartBody(r)
 	case stream:
-		if r.Header.Get("Upgrade") == "" {
-			p.raw(w, r)
-			return
-		}
+		p.raw(w, r)
+		return
 	}
 	if err != nil {
-		code := http.StatusBadGateway
-		var refused *refusal
-		if errors.As(err, &refused) {
-			code = refused.code
-		}
-		if way == createContainer {
-			p.metrics.create(outcomeRefused)
-		}
-		p.log.V(1).Info("refused", "path", canonical, "code", code)
-		writeError(w, code, err.Error())
+		p.notForwarded(w, way, canonical, err)
 		return
 	}
 	p.reverse.ServeHTTP(w, r)
 }
+
+// notForwarded answers a create that we refuse, or for which the engine could
+// not be asked what there is.
+func (p *Proxy) notForwarded(w http.ResponseWriter, way way, canonical string, err error) {
+	code, outcome := http.StatusBadGateway, outcomeFailed
+	var refused *refusal
+	switch {
+	case errors.As(err, &refused):
+		code, outcome = refused.code, outcomeRefused
+	case moby.IsErrConnectionFailed(err):
+		err = fmt.Errorf(unreachable, err)
+	default:
+		code = errhttp.ToHTTP(err) // the engine's own
+	}
+	if way == createContainer {
+		p.metrics.create(outcome)
+	}
+	p.log.V(1).Info("not forwarded", "path", canonical, "code", code)
+	writeError(w, code, err.Error())
+}
+
+// unreachable is what a client is told where the engine does not answer.
+const unreachable = "the companion cannot reach the engine: %w"
 
 // writeError answers as the engine does.
 func writeError(w http.ResponseWriter, code int, text string) {

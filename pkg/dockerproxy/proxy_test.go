@@ -16,6 +16,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
+// standInID is the identity of a stand-in for an engine.
+const standInID = "ID /root vfs"
+
 // standIn serves an engine's socket and a companion in front of it; it returns
 // the companion's socket.
 func standIn(t *testing.T, engine http.HandlerFunc, state *State) string {
@@ -42,11 +45,15 @@ func standInProxy(t *testing.T, engine http.HandlerFunc, state *State, version s
 	}
 	for name, handler := range map[string]http.Handler{
 		"engine": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.URL.Path == "/_ping" {
+			switch {
+			case r.URL.Path == "/_ping":
 				w.Header().Set("Api-Version", version)
-				return
+			case strings.HasSuffix(r.URL.Path, "/info"):
+				w.Header().Set("Content-Type", "application/json")
+				_, _ = io.WriteString(w, `{"ID":"ID","DockerRootDir":"/root","Driver":"vfs"}`)
+			default:
+				engine(w, r)
 			}
-			engine(w, r)
 		}),
 		"ours": p,
 	} {
@@ -123,7 +130,7 @@ func TestAnswer(t *testing.T) {
 	if want := `{"Id":"1", "New": {"a":1e400}, "Warnings":["theirs","volume \"data\": storage 5Gi is not enforced: class \"standard\" takes no size"]}`; code != 201 || said != want {
 		t.Errorf("got %d %s, want %s", code, said, want)
 	}
-	if got := state.All(); len(got) != 1 || got[0] != (Entry{Name: "data", Label: *label, Used: true, CreatedAt: "then"}) {
+	if got := state.All(); len(got) != 1 || got[0] != (Entry{Name: "data", Label: *label, Used: true, CreatedAt: "then", Engine: standInID}) {
 		t.Errorf("the state has %v", got)
 	}
 	fails = true

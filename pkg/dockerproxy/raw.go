@@ -2,27 +2,34 @@ package dockerproxy
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"sync"
 )
 
-// raw carries a request to which the engine may answer with a raw stream: a 200
-// after which the connection is no HTTP any more, in either direction. Any other
-// answer is passed on as such, and the connection to the engine is not used again.
+// raw carries a request to which the engine may answer with a stream: a 101, or to
+// clients that ask for no upgrade a 200 without a length, after which the
+// connection is no HTTP any more in either direction. The engine looks only
+// whether there is an Upgrade header at all, so no rule of HTTP's says which. Any
+// other answer is passed on as such, and the connection to the engine is not used
+// again.
 func (p *Proxy) raw(w http.ResponseWriter, r *http.Request) {
-	conn, err := new(net.Dialer).DialContext(r.Context(), "unix", p.socket)
+	dialed, err := new(net.Dialer).DialContext(r.Context(), "unix", p.socket)
 	if err != nil {
-		writeError(w, http.StatusBadGateway, "the companion cannot reach the engine: "+err.Error())
+		p.reverse.ErrorHandler(w, r, err)
 		return
 	}
-	defer hangUp(conn)
+	defer hangUp(dialed)
+	conn, _ := dialed.(*net.UnixConn) // of a Unix socket there is no other
 	// A client that goes before the answer must not leave us waiting for it.
 	stop := context.AfterFunc(r.Context(), func() { hangUp(conn) })
 	out := r.Clone(r.Context())
-	out.Close = true // the engine reads no second request from this connection
+	out.Close = r.Header.Get("Upgrade") == "" // the engine reads no second request from this connection
+	out.Header.Del("Expect")                  // the client has been answered that
 	response, buffered, err := exchange(conn, out)
 	if err != nil {
 		stop()
@@ -30,7 +37,9 @@ func (p *Proxy) raw(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK || response.ContentLength >= 0 || len(response.TransferEncoding) > 0 {
+	streams := response.StatusCode == http.StatusSwitchingProtocols ||
+		response.StatusCode == http.StatusOK && response.ContentLength < 0 && len(response.TransferEncoding) == 0
+	if !streams {
 		defer stop()
 		p.passOn(w, response)
 		return
@@ -44,8 +53,11 @@ func (p *Proxy) raw(w http.ResponseWriter, r *http.Request) {
 	}
 	defer hangUp(client)
 	// As the engine writes it: neither a length nor chunks.
-	head := "HTTP/1.1 200 OK\r\nContent-Type: " + response.Header.Get("Content-Type") + "\r\n\r\n"
-	if _, err := io.WriteString(client, head); err != nil {
+	var head bytes.Buffer
+	fmt.Fprintf(&head, "HTTP/1.1 %s\r\n", response.Status)
+	_ = response.Header.Write(&head) // a buffer takes it
+	head.WriteString("\r\n")
+	if _, err := client.Write(head.Bytes()); err != nil {
 		return
 	}
 	join(client, clientBuffer.Reader, conn, buffered)
@@ -73,18 +85,14 @@ func (p *Proxy) passOn(w http.ResponseWriter, response *http.Response) {
 	}
 }
 
-// halfCloser is a connection whose two directions end by themselves.
-type halfCloser interface{ CloseWrite() error }
-
 // join copies both ways until the engine has ended. The client's end is passed
 // on as the end of its direction only: `echo x | docker attach` waits for output.
 // The readers hold what was read of the connections too early.
-func join(client net.Conn, fromClient *bufio.Reader, engine net.Conn, fromEngine *bufio.Reader) {
+func join(client net.Conn, fromClient *bufio.Reader, engine *net.UnixConn, fromEngine *bufio.Reader) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		err := pump(engine, client, fromClient)
-		if half, ok := engine.(halfCloser); ok && err == nil {
-			_ = half.CloseWrite() // fails only where it is closed already
+		if pump(engine, client, fromClient) == nil {
+			_ = engine.CloseWrite() // fails only where it is closed already
 			return
 		}
 		hangUp(engine) // the client is gone: nobody reads what the engine says

@@ -54,6 +54,7 @@ func (p *Proxy) follow(ctx context.Context, reached func()) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
+	p.engine.forgetIdentity()
 	messages, errs := p.engine.removals(ctx)
 	wake, ended := make(chan struct{}, 1), make(chan error, 1)
 	wg.Go(func() {
@@ -105,6 +106,10 @@ func (p *Proxy) settle(ctx context.Context) error {
 	if len(known) == 0 {
 		return p.Ping(ctx)
 	}
+	engine, err := p.engine.identity(ctx)
+	if err != nil {
+		return err
+	}
 	volumes, err := p.engine.exclusive(ctx)
 	if err != nil {
 		return err
@@ -114,31 +119,40 @@ func (p *Proxy) settle(ctx context.Context) error {
 		return err
 	}
 	var errs []error
-	var gone []Entry
+	strange := 0
 	for _, e := range known {
 		v := volumes[e.Name]
 		switch {
 		case v.is(e) && used[e.Name]:
 			// The companion may have ended between the engine's create and its record.
-			errs = append(errs, p.state.Use(e.Name, e.Label, v.CreatedAt))
-		case v.is(e) && e.Used:
+			errs = append(errs, p.use(ctx, v))
+		case e.Used && e.Engine != engine:
+			strange++ // its containers may be there, where we cannot see them
+		case e.Used:
 			errs = append(errs, p.retire(ctx, e))
-		case v.is(e), !e.Used && time.Since(e.written()) < intention: // no container yet
-		default:
-			gone = append(gone, e)
+		case !v.is(e) && time.Since(e.written()) > intention:
+			errs = append(errs, p.state.Forget(e)) // it never came to that
 		}
 	}
-	return errors.Join(append(errs, p.state.Forget(gone...))...)
+	if strange > 0 && p.told != engine {
+		p.told = engine
+		p.log.Info("another engine, or another storage driver, than volumes were used with: these are kept", "volumes", strange, "engine", engine)
+	}
+	return errors.Join(errs...)
 }
 
 // retire removes a volume that has lost its last container, if it is still that one.
 func (p *Proxy) retire(ctx context.Context, e Entry) error {
-	// Once more: the list may be seconds old by now.
+	// Once more: the list may be seconds old by now, and a driver that does not
+	// answer has none of its volumes in it.
 	v, err := p.engine.volume(ctx, e.Name)
 	switch {
 	case err != nil:
 		return err
 	case !v.is(e):
+		return p.state.Forget(e)
+	case v.Scope == "global":
+		p.log.Info("a volume that other engines may use is kept after its last container here", "volume", e.Name, "driver", v.Driver)
 		return p.state.Forget(e)
 	}
 	err = p.engine.remove(ctx, e.Name)

@@ -23,8 +23,11 @@ import (
 func TestSettle(t *testing.T) {
 	const then, later = "2026-01-02T03:04:05Z", "2026-01-02T03:04:06Z"
 	made, soon := "2026-01-02T03:04:05.000000001Z", time.Now().UTC().Format(time.RFC3339Nano)
-	used := &Entry{Name: "data", Label: made, Used: true, CreatedAt: then}
-	old := &Entry{Name: "data", Label: made, Used: true} // recorded where CreatedAt does not last
+	used := &Entry{Name: "data", Label: made, Used: true, CreatedAt: then, Engine: standInID}
+	old := &Entry{Name: "data", Label: made, Used: true, Engine: standInID} // recorded where CreatedAt does not last
+	elsewhere := &Entry{Name: "data", Label: made, Used: true, CreatedAt: then, Engine: "ID /root overlay2"}
+	global := going(made, then)
+	global.Scope = "global"
 	unused := &Entry{Name: "data", Label: made}
 	other := going(made, then)
 	other.Labels[keyManagedBy] = "somebody"
@@ -35,6 +38,7 @@ func TestSettle(t *testing.T) {
 		volume    *volume
 		container bool
 		conflict  bool
+		silent    bool
 		removed   bool
 		after     *Entry
 	}{
@@ -56,6 +60,11 @@ func TestSettle(t *testing.T) {
 		{rule: "after an upgrade to an engine whose times last", known: old, volume: going(made, then), removed: true},
 		{rule: "after a downgrade to one whose times move", version: "1.41", known: used, volume: going(made, then)},
 		{rule: "its labels are somebody else's", known: used, volume: other},
+		{rule: "used with another engine or storage driver", known: elsewhere, volume: going(made, then), after: elsewhere},
+		{rule: "used with another engine, and gone here", known: elsewhere, after: elsewhere},
+		{rule: "used with another engine, and now with this one", known: elsewhere, volume: going(made, then), container: true, after: used},
+		{rule: "other engines may use it", known: used, volume: global},
+		{rule: "its driver does not answer", known: used, silent: true, after: used},
 		{rule: "a create under way", known: used, volume: going(made, then), conflict: true, removed: true, after: used},
 	} {
 		t.Run(row.rule, func(t *testing.T) {
@@ -66,7 +75,7 @@ func TestSettle(t *testing.T) {
 			if row.known != nil {
 				err := state.Intend(row.known.Label, "data")
 				if row.known.Used {
-					err = errors.Join(err, state.Use("data", row.known.Label, row.known.CreatedAt))
+					err = errors.Join(err, state.Use(*row.known))
 				}
 				if err != nil {
 					t.Fatal(err)
@@ -91,11 +100,15 @@ func TestSettle(t *testing.T) {
 					_ = json.NewEncoder(w).Encode(map[string]any{"Volumes": []*volume{row.volume}})
 				case path == "/volumes":
 					_, _ = io.WriteString(w, `{"Volumes":[]}`)
+				case row.silent:
+					writeError(w, http.StatusInternalServerError, "the plugin does not answer")
+				case row.volume == nil:
+					writeError(w, http.StatusNotFound, "no such volume")
 				default:
 					_ = json.NewEncoder(w).Encode(row.volume)
 				}
 			}, state, version)
-			if err := p.settle(t.Context()); err != nil {
+			if err := p.settle(t.Context()); (err != nil) != row.silent {
 				t.Fatal(err)
 			}
 			if removed.Load() != row.removed {

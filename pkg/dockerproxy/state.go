@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 )
 
 // Entry is a volume that the companion has written into a create, to go with its
@@ -22,37 +23,58 @@ type Entry struct {
 	Used bool `json:"used"`
 	// CreatedAt is the engine's, from when it was used; empty where that does not last.
 	CreatedAt string `json:"createdAt,omitempty"`
+	// Engine tells whose containers those were.
+	Engine string `json:"engine,omitempty"`
 }
 
 // State is what must be known of volumes that go with their last container: that
 // the companion made them, and that a container used them. It is a small JSON
 // file, replaced as a whole and synced before a change counts. It is safe for
-// concurrent use; one companion has it at a time. A nil State knows nothing.
+// concurrent use. A nil State knows nothing.
 type State struct {
 	path    string
+	lock    *os.File // held by one companion at a time
 	mu      sync.Mutex
 	entries []Entry // in the order they came
 }
 
-// OpenState reads the file in the folder, which is made where it is missing. A
-// file that cannot be read is an error: starting without it would keep for ever
-// what it names, unnoticed.
+// OpenState reads the file in the folder, which is made where it is missing, and
+// has it until [State.Close] or the end of the process. A file that cannot be read
+// is an error: starting without it would keep for ever what it names, unnoticed.
+// So is a folder that another companion has.
 func OpenState(dir string) (*State, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the state's folder: %w", err)
 	}
-	s := &State{path: filepath.Join(dir, "volumes.json")}
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("locking the state: %w", err)
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, fmt.Errorf("locking the state in %s: another companion has it (%w)", dir, errors.Join(err, lock.Close()))
+	}
+	s := &State{path: filepath.Join(dir, "volumes.json"), lock: lock}
+	if err := s.read(); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return s, nil
+}
+
+// Close lets another companion have the state.
+func (s *State) Close() error { return s.lock.Close() }
+
+func (s *State) read() error {
 	raw, err := os.ReadFile(s.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return s, nil
+		return nil
 	case err != nil:
-		return nil, fmt.Errorf("reading the state: %w", err)
+		return fmt.Errorf("reading the state: %w", err)
 	}
 	if err := json.Unmarshal(raw, &s.entries); err != nil {
-		return nil, fmt.Errorf("reading the state %s: %w; move it away to keep every volume that it names", s.path, err)
+		return fmt.Errorf("reading the state %s: %w; move it away to keep every volume that it names", s.path, err)
 	}
-	return s, nil
+	return nil
 }
 
 // Intend records volumes that are about to be written into a create, before
@@ -82,19 +104,19 @@ func (s *State) Knows(name, label string) bool {
 }
 
 // Use records that a container uses a volume. One that is not known stays so.
-func (s *State) Use(name, label, createdAt string) error {
+func (s *State) Use(e Entry) error {
 	if s == nil {
 		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i := s.find(name, label)
-	used := Entry{Name: name, Label: label, Used: true, CreatedAt: createdAt}
-	if i < 0 || s.entries[i] == used {
+	i := s.find(e.Name, e.Label)
+	e.Used = true
+	if i < 0 || s.entries[i] == e {
 		return nil
 	}
 	next := slices.Clone(s.entries)
-	next[i] = used
+	next[i] = e
 	return s.store(next)
 }
 
@@ -144,7 +166,7 @@ func (s *State) store(next []Entry) error {
 
 // replace makes the file's new content last before its old one is gone.
 func replace(path string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".volumes-")
+	f, err := os.Create(path + ".new")
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strings"
+
+	"github.com/ensure-volumes/ensure-volumes/pkg/claim"
 )
 
 // spec is how a volume is made, or would be were it removed just now.
@@ -91,16 +94,29 @@ func (b *createBody) write(specs map[string]spec) ([]byte, error) {
 	return b.top.with("HostConfig", host.raw), nil
 }
 
-// write keeps the driver and the labels that the caller gave; our labels win,
-// since what they say must be true.
-func (m *volumeMount) write(s spec) ([]byte, error) {
-	labels := maps.Clone(m.labels)
-	if labels == nil {
-		labels = map[string]string{}
+// withLabels are a volume's labels: ours, and those of the caller that do not look
+// like ours. What ours say must be true, also where they are not there.
+func withLabels(callers, ours map[string]string) map[string]string {
+	labels := map[string]string{}
+	for key, value := range callers {
+		if !reserved(key) {
+			labels[key] = value
+		}
 	}
-	maps.Copy(labels, s.Labels)
-	options, err := m.options.set("Labels", labels)
-	if err == nil && !m.configured {
+	maps.Copy(labels, ours)
+	return labels
+}
+
+// reserved reports whether a label of a volume is the companion's to give.
+func reserved(key string) bool {
+	return key == keyManagedBy || strings.HasPrefix(key, claim.Domain+"/")
+}
+
+// write keeps the driver that the caller gave, and those of its labels that are
+// the caller's to give.
+func (m *volumeMount) write(s spec) ([]byte, error) {
+	options, err := m.options.set("Labels", withLabels(m.labels, s.Labels))
+	if err == nil && !m.configured() {
 		options, err = options.set("DriverConfig", driverJSON{s.Driver, s.Options})
 	}
 	if err != nil {

@@ -290,3 +290,32 @@ func TestLeft(t *testing.T) {
 		t.Error("the volume outlived its last container")
 	}
 }
+
+// TestOtherStorageDriver: an engine that is started with another storage driver
+// hides the containers it had, which are there all the same.
+func TestOtherStorageDriver(t *testing.T) {
+	e := ownEngine(t)
+	c := startBefore(t, e.Socket, config)
+	cs := &creators{socket: c.Socket, made: map[string]string{}}
+	cs.create("hidden", true)
+	restart := func(flags ...string) {
+		if err := e.Down(); err != nil {
+			t.Fatal(err)
+		}
+		e.Flags = flags
+		if err := e.Up(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	restart("--storage-driver=overlay2")
+	waitFor(t, "the companion notices", func() bool { return strings.Contains(c.log(t), "these are kept") })
+	if _, users := listed(t, e.Socket); len(users) > 0 {
+		t.Fatalf("the engine shows %v; this test is for one that hides them", users)
+	}
+	if look(t, e.Socket, "hidden") == nil {
+		t.Fatal("a volume that a hidden container uses is gone")
+	}
+	restart()
+	volumes, users := cs.checkWhole(t, e.Socket)
+	c.checkRetained(t, e.Socket, volumes, users)
+}

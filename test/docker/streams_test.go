@@ -163,3 +163,53 @@ func TestRawExec(t *testing.T) {
 		t.Errorf("detached: %s, length %d", response.Status, response.ContentLength)
 	}
 }
+
+// TestUpgrades: the engine looks only whether there is an Upgrade header at all.
+// However it is spelled, there is the same stream behind the same kind of answer.
+func TestUpgrades(t *testing.T) {
+	c := start(t)
+	id, _ := c.create(t, image, "sleep", "1000")
+	c.must(t, "start", id)
+	for _, headers := range []string{
+		"", "Connection: Upgrade\r\nUpgrade: tcp\r\n", "Upgrade: tcp\r\n", "Connection: Upgrade\r\nUpgrade: other\r\n", "Connection: Upgrade\r\n",
+		"Expect: 100-continue\r\n", "Expect: 100-continue\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n",
+	} {
+		var answers []string
+		for _, socket := range []string{shared.Socket, c.Socket} {
+			answers = append(answers, echoed(t, socket, id, headers))
+		}
+		if answers[0] != answers[1] || !strings.HasSuffix(answers[0], "hello\n") {
+			t.Errorf("%q: got %q, the engine itself %q", headers, answers[1], answers[0])
+		}
+	}
+}
+
+// echoed is the status of an exec's start with further headers, and what its cat
+// says to what is written after that.
+func echoed(t *testing.T, socket, id, headers string) string {
+	t.Helper()
+	_, said := post(t, socket, "/containers/"+id+"/exec", `{"AttachStdin":true,"AttachStdout":true,"Tty":false,"Cmd":["cat"]}`)
+	_, exec, _ := strings.Cut(said, `"Id":"`)
+	exec, _, _ = strings.Cut(exec, `"`)
+	body := `{"Detach":false}`
+	conn := dial(t, socket)
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST /exec/%s/start HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n%s", exec, len(body), headers, body)
+	buffered := conn.buffered
+	response, err := http.ReadResponse(buffered, nil)
+	for err == nil && response.StatusCode == http.StatusContinue {
+		response, err = http.ReadResponse(buffered, nil)
+	}
+	if err != nil {
+		t.Fatalf("%q: %v", headers, err)
+	}
+	fmt.Fprint(conn, "hello\n")
+	if err := conn.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	out, err := io.ReadAll(buffered)
+	if err != nil {
+		t.Errorf("%q: %v", headers, err)
+	}
+	return fmt.Sprintf("%d %s", response.StatusCode, out)
+}

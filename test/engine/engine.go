@@ -20,10 +20,10 @@ import (
 
 // Engine is a running dockerd.
 type Engine struct {
-	Dir     string // everything that it writes
-	Socket  string // path of its API's Unix socket
+	Dir     string   // everything that it writes
+	Socket  string   // path of its API's Unix socket
+	Flags   []string // further ones for dockerd, which win, from the next Up on
 	dockerd *process.Process
-	flags   []string
 }
 
 // Start runs an engine in a new folder below the system's for temporary files,
@@ -38,7 +38,7 @@ func Start(ctx context.Context, flags ...string) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the engine's folder: %w", err)
 	}
-	e := &Engine{Dir: dir, Socket: filepath.Join(dir, "docker.sock"), flags: flags}
+	e := &Engine{Dir: dir, Socket: filepath.Join(dir, "docker.sock"), Flags: flags}
 	// Of its own, since the machine's would count otherwise.
 	if err := os.WriteFile(e.path("daemon.json"), []byte("{}\n"), 0o600); err != nil {
 		return nil, fmt.Errorf("writing the engine's configuration: %w", errors.Join(err, os.RemoveAll(dir)))
@@ -55,7 +55,7 @@ func (e *Engine) path(name string) string { return filepath.Join(e.Dir, name) }
 // data, and returns when it answers.
 func (e *Engine) Up(ctx context.Context) error {
 	args := append([]string{"--config-file", e.path("daemon.json"), "--data-root", e.path("data"), "--exec-root", e.path("exec"),
-		"--pidfile", e.path("pid"), "--host", "unix://" + e.Socket, "--bridge=none", "--iptables=false", "--storage-driver=vfs", "--shutdown-timeout=1"}, e.flags...)
+		"--pidfile", e.path("pid"), "--host", "unix://" + e.Socket, "--bridge=none", "--iptables=false", "--storage-driver=vfs", "--shutdown-timeout=1"}, e.Flags...)
 	dockerd, err := process.Start(exec.Command("dockerd", args...), e.path("log"), 30*time.Second)
 	if err != nil {
 		return fmt.Errorf("%w; `make engine-packages` installs what is missing", err)
