@@ -102,7 +102,7 @@ func (o *Object) pods(namespace string, owner metav1.OwnerReference) ([]pod, err
 		}
 		return nil, fmt.Errorf("%s %s: spec.%s.spec is missing", o.kind.Kind, o.name(), field)
 	}
-	n, notes := s.count(o, naming)
+	n, notes := s.count(naming)
 	var pods []pod
 	for i := range n {
 		p, err := o.pod(namespace, owner, naming, s, t, i+s.Ordinals.Start)
@@ -116,7 +116,7 @@ func (o *Object) pods(namespace string, owner metav1.OwnerReference) ([]pod, err
 }
 
 // count is how many pods are explained, and what is to be said about the others.
-func (s *specification) count(o *Object, naming naming) (n int, notes []string) {
+func (s *specification) count(naming naming) (n int, notes []string) {
 	replicas := 1
 	if s.Replicas != nil {
 		replicas = *s.Replicas
