@@ -140,6 +140,11 @@ func TestOrder(t *testing.T) {
 	}
 	wants(t, said(t, aPod+"---\n"+pvc+"---\n"+class), "home create storage 1Gi default storageClass std default",
 		"PersistentVolumeClaim default/home comes after a pod that uses it")
+	// What the first pod had created has the default class by the time of the second.
+	second := strings.Replace(aPod, "name: p", "name: q, annotations: {volumes.opensandbox.io/storageClass: std}", 1)
+	if got := said(t, class+"---\n"+aPod+"---\n"+second); strings.Contains(got, "warning") {
+		t.Errorf("said %s", got)
+	}
 }
 
 // TestNamespaces: where a pod goes, and whether the webhook is called there.
