@@ -45,11 +45,7 @@ func parseFlags(args []string, stderr io.Writer) (*options, error) {
 	o.set.StringVar(&o.configuration, "webhook-configuration", "ensure-volumes", "`name` of the MutatingWebhookConfiguration whose caBundle the built-in authority keeps and whose service or url its certificates are for")
 	o.set.DurationVar(&o.caLifetime, "ca-lifetime", 365*24*time.Hour, "how long a built-in authority lives; it is succeeded in the last third")
 	o.set.DurationVar(&o.leafLifetime, "leaf-lifetime", 10*24*time.Hour, "how long a certificate of the built-in authority lives; it is renewed in the last third")
-	o.set.BoolVar(&o.AutoCreate, "volume-auto-create", true, "the safety switch: false never creates a claim, whatever the hints say")
-	storage := o.set.String("default-storage", "1Gi", "`size` of a claim that no hint gives one")
-	missing := o.set.String("missing-storage-class", string(provision.DenyMissingClass), "what becomes of a hint for a StorageClass that does not exist: deny, warn or off")
-	o.set.BoolVar(&o.DeleteWithOwner, "delete-on-sandbox-termination", true, "false keeps every claim: the hint of that name then only warns")
-	kinds := o.set.String("owner-kinds", defaultOwnerKinds, "`Kind.group/resource` of the controllers that hints are read from and that may own claims, comma separated")
+	config := configFlags(o.set, &o.Config)
 	o.set.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	if err := o.set.Parse(args); err != nil {
 		return nil, err
@@ -66,20 +62,36 @@ func parseFlags(args []string, stderr io.Writer) (*options, error) {
 	if o.caNamespace, o.caSecret, ok = strings.Cut(*secret, "/"); !ok || o.caNamespace == "" || o.caSecret == "" {
 		return nil, fmt.Errorf("--ca-secret: invalid value %q; write it as namespace/name", *secret)
 	}
-	var problem string
-	if o.DefaultStorage, problem = claim.ParseStorage(*storage); problem != "" {
-		return nil, fmt.Errorf("--default-storage: %s", problem)
-	}
-	switch o.MissingClass = provision.ClassPolicy(*missing); o.MissingClass {
-	case provision.DenyMissingClass, provision.WarnMissingClass, provision.IgnoreMissingClass:
-	default:
-		return nil, fmt.Errorf("--missing-storage-class: invalid value %q; write deny, warn or off", *missing)
-	}
-	var err error
-	if o.OwnerKinds, err = provision.ParseOwnerKinds(*kinds); err != nil {
-		return nil, fmt.Errorf("--owner-kinds: %w", err)
+	if err := config(); err != nil {
+		return nil, err
 	}
 	return o, nil
+}
+
+// configFlags are the flags of what the operator decides, for the webhook and for
+// explain alike. The function that it returns reads them once they are parsed.
+func configFlags(set *flag.FlagSet, c *provision.Config) func() error {
+	set.BoolVar(&c.AutoCreate, "volume-auto-create", true, "the safety switch: false never creates a claim, whatever the hints say")
+	storage := set.String("default-storage", "1Gi", "`size` of a claim that no hint gives one")
+	missing := set.String("missing-storage-class", string(provision.DenyMissingClass), "what becomes of a hint for a StorageClass that does not exist: deny, warn or off")
+	set.BoolVar(&c.DeleteWithOwner, "delete-on-sandbox-termination", true, "false keeps every claim: the hint of that name then only warns")
+	kinds := set.String("owner-kinds", defaultOwnerKinds, "`Kind.group/resource` of the controllers that hints are read from and that may own claims, comma separated")
+	return func() error {
+		var problem string
+		if c.DefaultStorage, problem = claim.ParseStorage(*storage); problem != "" {
+			return fmt.Errorf("--default-storage: %s", problem)
+		}
+		switch c.MissingClass = provision.ClassPolicy(*missing); c.MissingClass {
+		case provision.DenyMissingClass, provision.WarnMissingClass, provision.IgnoreMissingClass:
+		default:
+			return fmt.Errorf("--missing-storage-class: invalid value %q; write deny, warn or off", *missing)
+		}
+		var err error
+		if c.OwnerKinds, err = provision.ParseOwnerKinds(*kinds); err != nil {
+			return fmt.Errorf("--owner-kinds: %w", err)
+		}
+		return nil
+	}
 }
 
 // loggable is every option by its flag's name. None is a secret.

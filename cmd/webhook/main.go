@@ -1,5 +1,6 @@
 // Command webhook is the admission webhook of ensure-volumes: it creates the
 // PersistentVolumeClaims that sandbox pods refer to before the pods are admitted.
+// `webhook explain` says what it would do with a manifest, and does nothing.
 package main
 
 import (
@@ -15,6 +16,11 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	if len(os.Args) > 1 && os.Args[1] == explainCommand {
+		code := runExplain(ctx, os.Args[2:], os.Stdin, os.Stdout, os.Stderr)
+		stop()
+		os.Exit(code)
+	}
 	err := run(ctx, os.Args[1:], os.Stderr)
 	stop()
 	if err != nil && !errors.Is(err, flag.ErrHelp) {

@@ -72,15 +72,15 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	var response *admissionv1.AdmissionResponse
-	response, outcome, err = h.answer(ctx, q)
+	verdict, err := h.answer(ctx, q)
+	outcome = verdict.outcome
 	if err != nil {
 		h.Log.Info("asked the API server to repeat a review", "namespace", q.Namespace, "reason", err.Error())
 		w.Header().Set("Retry-After", retryAfter)
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}
-	write(w, response)
+	write(w, verdict.Response)
 }
 
 // allowance is how long the answer may take.
@@ -116,18 +116,44 @@ func read(w http.ResponseWriter, r *http.Request) (body []byte, code int, err er
 	return body, 0, nil
 }
 
+// Verdict is the answer to one review, and what it rests on.
+type Verdict struct {
+	// Response is the answer.
+	Response *admissionv1.AdmissionResponse
+	// Request is what was asked of package provision; it has no claims where it was not asked.
+	Request provision.Request
+	// Result is what became of that.
+	Result provision.Result
+
+	outcome string
+}
+
+// Judge answers one review, the body of a request to [Handler.ServeHTTP], as that
+// does, but for HTTP and metrics. The error says that the body is no review, or is
+// a *[provision.Retryable]: the review must be repeated.
+func (h *Handler) Judge(ctx context.Context, body []byte) (Verdict, error) {
+	q, err := decode(body)
+	if err != nil {
+		return Verdict{}, err
+	}
+	return h.answer(ctx, q)
+}
+
 // answer decides on one review. The error means: repeat it.
-func (h *Handler) answer(ctx context.Context, q *request) (*admissionv1.AdmissionResponse, string, error) {
+func (h *Handler) answer(ctx context.Context, q *request) (Verdict, error) {
 	response := &admissionv1.AdmissionResponse{UID: q.UID, Allowed: true}
+	v := Verdict{Response: response, outcome: outcomeAllowed}
 	if n := q.Object.Metadata.Namespace; n != "" && n != q.Namespace {
 		response.Allowed, response.Result = false, namespaceMismatch(q, n)
-		return response, outcomeDenied, nil
+		v.outcome = outcomeDenied
+		return v, nil
 	}
 	wanted := q.wanted()
 	if len(wanted.Claims) == 0 || q.Object.mirror() {
-		return response, outcomeAllowed, nil
+		return v, nil
 	}
 	result, err := h.Ensurer.Ensure(ctx, wanted)
+	v.Request, v.Result = wanted, result
 	if len(result.Created) > 0 {
 		h.Metrics.created(len(result.Created), q.DryRun)
 		if !q.DryRun {
@@ -140,19 +166,15 @@ func (h *Handler) answer(ctx context.Context, q *request) (*admissionv1.Admissio
 	switch {
 	case errors.As(err, &denial):
 		response.Allowed, response.Result = false, describe(denial.Status, wanted.PodName)
+		v.outcome = outcomeDenied
 	case err != nil:
-		return nil, outcomeRetry, err
+		return Verdict{outcome: outcomeRetry}, err
 	case len(result.Created) > 0:
 		q.annotate(response, result.Created, wanted.Claims)
+		v.outcome = outcomeCreated
 	}
 	response.Warnings = fit(response.Warnings)
-	switch {
-	case !response.Allowed:
-		return response, outcomeDenied, nil
-	case len(result.Created) > 0:
-		return response, outcomeCreated, nil
-	}
-	return response, outcomeAllowed, nil
+	return v, nil
 }
 
 // describe says of which object a status speaks where it does not itself;

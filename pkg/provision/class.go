@@ -93,12 +93,16 @@ func (t *task) withoutDefault(ctx context.Context, w claim.Want) (string, error)
 		return "", &Retryable{fmt.Errorf("reading StorageClasses: %w", err)}
 	}
 	for i := range list.Items {
-		a := list.Items[i].Annotations
-		if a[annotationDefaultClass] == "true" || a[annotationDefaultClassBeta] == "true" {
+		if IsDefaultClass(&list.Items[i]) {
 			return "", nil
 		}
 	}
 	return claim.Warning("claim ", w.Name, " asks for no class and the cluster has no default; it waits for one"), nil
+}
+
+// IsDefaultClass reports whether a claim that asks for no class may get this one.
+func IsDefaultClass(class *storagev1.StorageClass) bool {
+	return class.Annotations[annotationDefaultClass] == "true" || class.Annotations[annotationDefaultClassBeta] == "true"
 }
 
 // readClasses reads them from the API server: the informer may not have seen a

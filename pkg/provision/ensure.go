@@ -76,6 +76,10 @@ type Result struct {
 	Created []string
 	// Warnings are for the caller.
 	Warnings []string
+	// Wants are what the hints say of each claim, in the order of the request;
+	// empty where they were not put together. Where every claim exists the
+	// controller's hints are not among them: it was not read.
+	Wants []claim.Want
 }
 
 // Ensure makes the claims of a pod exist, or says why not: the error is a
@@ -108,7 +112,7 @@ func (e *Ensurer) Ensure(ctx context.Context, req Request) (Result, error) {
 		return t.switchedOff(), nil
 	}
 	err = t.run(ctx)
-	return Result{Created: t.created, Warnings: t.warnings}, err
+	return Result{Created: t.created, Warnings: t.warnings, Wants: t.wants}, err
 }
 
 // switchedOff leaves everything as it would be without us, and says so.

@@ -46,8 +46,9 @@ func list(t *testing.T, patterns ...string) []listed {
 // package that is not here may not exist: give it its place first.
 var mayImport = map[string][]string{
 	"cmd/companion":   {"pkg/dockerproxy"},
-	"cmd/webhook":     {"pkg/authority", "pkg/claim", "pkg/mutate", "pkg/provision", "pkg/serve"},
+	"cmd/webhook":     {"pkg/authority", "pkg/claim", "pkg/explain", "pkg/mutate", "pkg/provision", "pkg/serve"},
 	"pkg/authority":   {},
+	"pkg/explain":     {"pkg/claim", "pkg/mutate", "pkg/provision"},
 	"pkg/mutate":      {"pkg/claim", "pkg/provision"},
 	"pkg/provision":   {"pkg/claim"},
 	"pkg/claim":       {},
@@ -56,7 +57,7 @@ var mayImport = map[string][]string{
 	"test/docs":       {},
 }
 
-// TestImportDirections: cmd/webhook → mutate → provision → claim ← dockerproxy ← cmd/companion; serve and authority by themselves.
+// TestImportDirections: cmd/webhook → explain → mutate → provision → claim ← dockerproxy ← cmd/companion; serve and authority by themselves.
 func TestImportDirections(t *testing.T) {
 	for _, p := range list(t, "./cmd/...", "./pkg/...", "./test/docs") {
 		name := strings.TrimPrefix(p.ImportPath, module)
@@ -121,7 +122,7 @@ var products = []string{
 	"github.com/moby/moby/api", "github.com/moby/moby/client", "github.com/containerd/errdefs", // whose errors the client returns
 	"k8s.io/api", "k8s.io/apimachinery", "k8s.io/client-go", "sigs.k8s.io/controller-runtime",
 	// These come with client-go and controller-runtime, which already do what we use them for.
-	"github.com/prometheus/client_golang", "go.yaml.in/yaml/v3", "k8s.io/klog/v2", "sigs.k8s.io/json",
+	"github.com/prometheus/client_golang", "go.yaml.in/yaml/v3", "k8s.io/klog/v2", "sigs.k8s.io/json", "sigs.k8s.io/yaml",
 }
 
 // TestProductDependencies: a new dependency is a decision, not an import.

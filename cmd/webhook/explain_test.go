@@ -1,0 +1,127 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/ensure-volumes/ensure-volumes/pkg/explain"
+)
+
+// explained runs the command.
+func explained(t *testing.T, stdin string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = runExplain(t.Context(), args, strings.NewReader(stdin), &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+// TestReadmeShowsExplain: the README's example is what the command prints.
+func TestReadmeShowsExplain(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const command = "$ webhook explain "
+	_, example, ok := strings.Cut(string(readme), command)
+	if !ok {
+		t.Fatalf("the README has no %q", command)
+	}
+	line, rest, _ := strings.Cut(example, "\n")
+	want, _, _ := strings.Cut(rest, "```\n")
+	t.Chdir("../..") // its paths are the repository's
+	code, out, errs := explained(t, "", strings.Fields(line)...)
+	if code != exitFaulty || out != want || errs != "" {
+		t.Errorf("exit code %d, stderr %q, and instead of the README's:\n%s", code, errs, out)
+	}
+}
+
+const (
+	wellPod   = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {volumes: [{name: v, persistentVolumeClaim: {claimName: home}}]}\n"
+	faultyPod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p, annotations: {volumes.opensandbox.io/storage: 10 GB}}\nspec: {volumes: [{name: v, persistentVolumeClaim: {claimName: home}}]}\n"
+	homeClaim = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: home}\nspec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}\n---\n"
+)
+
+// TestExplainExitCodes: 0, 1 for what the manifest says, 2 for what cannot be read, with nothing on standard output.
+func TestExplainExitCodes(t *testing.T) {
+	unreachable := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := os.WriteFile(unreachable, []byte(`
+clusters: [{name: here, cluster: {server: "https://127.0.0.1:1"}}]
+contexts: [{name: here, context: {cluster: here}}]
+current-context: here
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		stdin string
+		args  []string
+		code  int
+		says  string // on standard output where it is 0 or 1, else on standard error
+	}{
+		"well":                 {wellPod, []string{"-f", "-"}, 0, "Pod default/p: allowed"},
+		"a fault":              {faultyPod, []string{"-f", "-"}, 1, "Pod default/p: refused (422 Invalid)"},
+		"a fault, but there":   {homeClaim + faultyPod, []string{"-f", "-"}, 1, "fault: metadata.annotations[volumes.opensandbox.io/storage]: invalid quantity"},
+		"a namespace":          {wellPod, []string{"-n", "here", "-f", "-"}, 0, "Pod here/p: allowed"},
+		"switched off":         {wellPod, []string{"-f", "-", "--volume-auto-create=false"}, 0, "the operator has switched creation off"},
+		"another size":         {wellPod, []string{"-f", "-", "--default-storage=7Gi"}, 0, "7Gi"},
+		"several files":        {wellPod, []string{"-f", "-", "-f", "../../examples/sandbox.yaml"}, 0, "Pod default/alice: allowed"},
+		"no file":              {"", nil, 2, "no manifest; name its file with -f"},
+		"no such file":         {"", []string{"-f", "/does/not/exist"}, 2, "/does/not/exist"},
+		"nothing in it":        {"# nothing\n", []string{"-f", "-"}, 2, "the manifest is empty"},
+		"no manifest":          {"a: [", []string{"-f", "-"}, 2, "standard input: document 1: "},
+		"an argument":          {"", []string{"-f", "-", "x"}, 2, `unexpected argument "x"`},
+		"no such flag":         {"", []string{"--nonsense"}, 2, "flag provided but not defined"},
+		"no such format":       {"", []string{"-f", "-", "-o", "xml"}, 2, `-o: invalid value "xml"; write table, json or yaml`},
+		"a faulty flag":        {wellPod, []string{"-f", "-", "--default-storage=10 GB"}, 2, `--default-storage: invalid quantity "10 GB"`},
+		"no such kubeconfig":   {wellPod, []string{"-f", "-", "--kubeconfig=/does/not/exist"}, 2, "reading the API server's address and credentials"},
+		"a cluster that is no": {wellPod, []string{"-f", "-", "--kubeconfig=" + unreachable}, 2, "listing StorageClasses: "},
+		"help":                 {"", []string{"--help"}, 0, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, out, errs := explained(t, tt.stdin, tt.args...)
+			said := out
+			if tt.code == exitUnknown {
+				said = errs
+			}
+			if code != tt.code || !strings.Contains(said, tt.says) || code == exitUnknown && out != "" {
+				t.Errorf("exit code %d, not %d; said %q and %q, not %q", code, tt.code, out, errs, tt.says)
+			}
+		})
+	}
+}
+
+// TestExplainFormats: JSON and YAML hold the same report.
+func TestExplainFormats(t *testing.T) {
+	_, asJSON, _ := explained(t, faultyPod+"---\n"+wellPod, "-f", "-", "-o", "json")
+	_, asYAML, _ := explained(t, faultyPod+"---\n"+wellPod, "-f", "-", "-o", "yaml")
+	var fromJSON, fromYAML explain.Report
+	if err := json.Unmarshal([]byte(asJSON), &fromJSON); err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.UnmarshalStrict([]byte(asYAML), &fromYAML); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(fromJSON, fromYAML) {
+		t.Errorf("JSON has %+v, YAML %+v", fromJSON, fromYAML)
+	}
+	if len(fromJSON.Pods) != 2 || fromJSON.APIVersion != explain.Version || fromJSON.Pods[0].Refusal.Code != 422 ||
+		fromJSON.Pods[0].Faults[0].Path != "metadata.annotations[volumes.opensandbox.io/storage]" || fromJSON.Pods[1].Claims[0].Manifest == nil {
+		t.Errorf("%s", asJSON)
+	}
+}
+
+// TestExplainHelp: the flags are described, and those that decide are the webhook's own.
+func TestExplainHelp(t *testing.T) {
+	_, _, help := explained(t, "", "--help")
+	for _, name := range []string{"f", "n", "o", "kubeconfig", "volume-auto-create", "default-storage", "missing-storage-class", "delete-on-sandbox-termination", "owner-kinds"} {
+		if !strings.Contains(help, "\n  -"+name) {
+			t.Errorf("--%s is not described in:\n%s", name, help)
+		}
+	}
+}
