@@ -11,6 +11,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/ensure-volumes/ensure-volumes/test/process"
 )
 
 // The kinds that own sandbox pods, and the versions that they are served at.
@@ -55,13 +57,13 @@ func (g *ground) kinds(t *testing.T) {
 }
 
 func (g *ground) installKinds(ctx context.Context) error {
-	folder, err := filepath.Abs(filepath.Join("testdata", "crds"))
+	root, err := process.Root()
 	if err != nil {
 		return err
 	}
 	for _, args := range [][]string{
-		{"apply", "-f", folder},
-		{"wait", "--for=condition=Established", "--timeout=30s", "-f", folder},
+		{"apply", "-f", filepath.Join(root, "test", "standin", "manifests")},
+		{"wait", "--for=condition=Established", "--timeout=30s", "crd", "--all"},
 	} {
 		if output, err := g.cp.Kubectl(ctx, "", args...); err != nil {
 			return fmt.Errorf("kubectl %v: %w\n%s", args, err, output)
