@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -82,7 +83,9 @@ func (g *ground) describe(ctx context.Context, ns, name string) string {
 	if c.Spec.StorageClassName != nil {
 		class = *c.Spec.StorageClassName
 	}
-	return fmt.Sprintf("%s %s %v", c.Spec.Resources.Requests.Storage(), class, c.Spec.AccessModes)
+	size := c.Spec.Resources.Requests.Storage()
+	size.Add(resource.Quantity{}) // forgets its spelling
+	return fmt.Sprintf("%s %s %v", size, class, c.Spec.AccessModes)
 }
 
 // defaults is describe's word for a claim that no hint spoke of.

@@ -116,7 +116,7 @@ func create(ctx context.Context, s *standin.Server, c standin.Controllers, id, f
 func as(config *rest.Config, account string) (client.Client, error) {
 	config = rest.CopyConfig(config)
 	config.Impersonate.UserName = "system:serviceaccount:opensandbox-system:" + account
-	config.WarningHandler = rest.NoWarnings{} // neither the server nor the controllers show any
+	config.WarningHandler = rest.NoWarnings{} // OpenSandbox has them in its logs at most
 	c, err := client.New(config, client.Options{Scheme: scheme.Scheme})
 	if err != nil {
 		return nil, fmt.Errorf("making a client: %w", err)

@@ -33,11 +33,24 @@ const (
 	poll           = 100 * time.Millisecond // the server's is 1 s
 )
 
-// Create does what the server does for POST /v1/sandboxes and returns the custom resource once its pod is admitted. It makes the
-// missing claims, then the custom resource, then the latter the owner of those that shall go with it, and waits. Where that
-// comes to nothing it deletes the custom resource, and of the claims those that shall go with it. The error is a *Refusal
-// where the caller gets an answer of his own.
+// Create does what the server does for POST /v1/sandboxes and returns the custom resource once its pod is admitted: [Server.Begin],
+// and then it waits. Where that comes to nothing it deletes the custom resource, and of the claims those that the server
+// itself had made to go with it. The error is a *Refusal where the caller gets an answer of his own.
 func (s *Server) Create(ctx context.Context, id string, r *Request) (*unstructured.Unstructured, error) {
+	cr, err := s.Begin(ctx, id, r)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.await(ctx, cr); err != nil {
+		ctx = context.WithoutCancel(ctx)
+		rollback := s.Client.Delete(ctx, cr)
+		return nil, errors.Join(err, client.IgnoreNotFound(rollback), s.sweep(ctx, id))
+	}
+	return cr, nil
+}
+
+// Begin makes the missing claims, then the custom resource, then the latter the owner of those claims that shall go with it.
+func (s *Server) Begin(ctx context.Context, id string, r *Request) (*unstructured.Unstructured, error) {
 	if err := r.check(); err != nil {
 		return nil, err
 	}
@@ -56,10 +69,6 @@ func (s *Server) Create(ctx context.Context, id string, r *Request) (*unstructur
 	}
 	for _, name := range managed {
 		s.own(ctx, cr, name)
-	}
-	if err := s.await(ctx, cr); err != nil {
-		rollback := s.Client.Delete(context.WithoutCancel(ctx), cr.DeepCopy())
-		return nil, errors.Join(err, client.IgnoreNotFound(rollback), s.sweep(context.WithoutCancel(ctx), id))
 	}
 	return cr, nil
 }
