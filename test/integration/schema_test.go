@@ -142,3 +142,28 @@ func TestEverySizeOfTheSchema(t *testing.T) {
 		t.Errorf("only %d were accepted", accepted)
 	}
 }
+
+// What the guide lists as accepted by one and not by the other, beyond what the API server shows above.
+func TestDifferencesFromTheSchema(t *testing.T) {
+	t.Parallel()
+	for list, fault := range map[string]string{
+		`[{"claimName":"home","createIfNotExists":1}]`:      `invalid boolean "1"`,
+		`[{"claimName":"home","createIfNotExists":"yes"}]`:  `invalid boolean "yes"`,
+		`[{"claim_name":"home"}]`:                           "claimName is missing",
+		`[{"claimName":"home","storage_class":"fast"}]`:     `unknown field "storage_class"`,
+		`[{"claimName":"home"},{"claimName":"home"}]`:       "home",
+		`[{"claimName":"home","storage":"10G"}]`:            "",
+		`[{"claimName":"home","storage":"1e3"}]`:            "",
+		`[{"claimName":"home","accessModes":["RWX"]}]`:      "",
+		`[{"claimName":"home","createIfNotExists":"true"}]`: "",
+	} {
+		read := hints.Read(hints.Object{Kind: hints.Pod, Annotations: map[string]string{extensions: list}}, []string{"home"})
+		want := hints.Resolve("home", resource.MustParse("1Gi"), &read)
+		if fault == "" && len(want.Faults) > 0 || fault != "" && (len(want.Faults) == 0 || !strings.Contains(fmt.Sprint(want.Faults), fault)) {
+			t.Errorf("%s: faults %v, want %q", list, want.Faults, fault)
+		}
+	}
+	if problem := hints.CheckName("alice.home"); problem != "" {
+		t.Errorf("a name with a dot: %s", problem)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,6 +27,15 @@ func TestGuide(t *testing.T) {
 	blocks, err := docs.Parse(string(text))
 	if err != nil {
 		t.Fatalf("docs/opensandbox.md: %v", err)
+	}
+	examples, err := os.ReadDir(filepath.Join(root, "examples", "opensandbox"))
+	if err != nil || len(examples) == 0 {
+		t.Fatalf("%d examples, %v", len(examples), err)
+	}
+	for _, e := range examples {
+		if !strings.Contains(string(text), "examples/opensandbox/"+e.Name()) {
+			t.Errorf("the guide does not use examples/opensandbox/%s", e.Name())
+		}
 	}
 	dir := t.TempDir()
 	bin := filepath.Join(dir, "bin")
