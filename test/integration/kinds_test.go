@@ -9,8 +9,11 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/ensure-volumes/ensure-volumes/test/process"
 )
 
 // The kinds that own sandbox pods, and the versions that they are served at.
@@ -55,13 +58,13 @@ func (g *ground) kinds(t *testing.T) {
 }
 
 func (g *ground) installKinds(ctx context.Context) error {
-	folder, err := filepath.Abs(filepath.Join("testdata", "crds"))
+	root, err := process.Root()
 	if err != nil {
 		return err
 	}
 	for _, args := range [][]string{
-		{"apply", "-f", folder},
-		{"wait", "--for=condition=Established", "--timeout=30s", "-f", folder},
+		{"apply", "-f", filepath.Join(root, "test", "standin", "manifests")},
+		{"wait", "--for=condition=Established", "--timeout=30s", "crd", "--all"},
 	} {
 		if output, err := g.cp.Kubectl(ctx, "", args...); err != nil {
 			return fmt.Errorf("kubectl %v: %w\n%s", args, err, output)
@@ -80,7 +83,9 @@ func (g *ground) describe(ctx context.Context, ns, name string) string {
 	if c.Spec.StorageClassName != nil {
 		class = *c.Spec.StorageClassName
 	}
-	return fmt.Sprintf("%s %s %v", c.Spec.Resources.Requests.Storage(), class, c.Spec.AccessModes)
+	size := c.Spec.Resources.Requests.Storage()
+	size.Add(resource.Quantity{}) // forgets its spelling
+	return fmt.Sprintf("%s %s %v", size, class, c.Spec.AccessModes)
 }
 
 // defaults is describe's word for a claim that no hint spoke of.

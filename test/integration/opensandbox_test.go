@@ -1,0 +1,163 @@
+package integration
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"github.com/ensure-volumes/ensure-volumes/test/standin"
+)
+
+// The accounts of OpenSandbox. controllersUser may create pods, and nothing with claims.
+const (
+	controllersUser = "system:serviceaccount:opensandbox-system:opensandbox-controller"
+	serverUser      = "system:serviceaccount:opensandbox-system:opensandbox-server"
+	serverRole      = "opensandbox-server-role"
+)
+
+// opensandbox is an OpenSandbox of one test: its server, its controllers, and what warnings these were given.
+type opensandbox struct {
+	*standin.Server
+	controllers standin.Controllers
+	made        *person // the controllers
+	user        string  // the server's
+	logged      []string
+}
+
+// opensandbox installs one that acts as its own installation's accounts do. With the guide followed the server may not create claims.
+func (g *ground) opensandbox(t *testing.T, ns string, agentSandbox, guided bool) *opensandbox {
+	t.Helper()
+	g.kinds(t)
+	o := &opensandbox{made: g.as(t, controllersUser), user: serverUser}
+	if guided {
+		o.user = g.withoutCreate(t)
+	}
+	o.controllers.Client = o.made
+	o.Server = &standin.Server{
+		Client: g.as(t, o.user), Namespace: ns, AgentSandbox: agentSandbox, Timeout: 5 * time.Second,
+		Log: func(text string) { o.logged = append(o.logged, text) },
+	}
+	return o
+}
+
+// withoutCreate is a user with the server's role, as the guide has it changed: of claims there is only get and list.
+func (g *ground) withoutCreate(t *testing.T) string {
+	t.Helper()
+	role := &rbacv1.ClusterRole{}
+	if err := g.admin.Get(t.Context(), client.ObjectKey{Name: serverRole}, role); err != nil {
+		t.Fatal(err)
+	}
+	for i, rule := range role.Rules {
+		if slices.Equal(rule.Resources, []string{"persistentvolumeclaims"}) {
+			role.Rules[i].Verbs = []string{"get", "list"}
+		}
+	}
+	user := "guided-" + strings.ToLower(strings.ReplaceAll(t.Name(), "/", "-"))
+	made := &rbacv1.ClusterRole{Rules: role.Rules}
+	made.Name = user
+	g.create(t, made)
+	bound := &rbacv1.ClusterRoleBinding{
+		RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: user},
+		Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: user}},
+	}
+	bound.Name = user
+	g.create(t, bound)
+	server := g.as(t, user)
+	wait(t, "the account's permissions are known", func(ctx context.Context) error {
+		return server.List(ctx, &corev1.PersistentVolumeClaimList{}, client.InNamespace("default"))
+	})
+	return user
+}
+
+// ask sends a request to the server, with the controllers at work meanwhile.
+func (o *opensandbox) ask(t *testing.T, id string, r *standin.Request) error {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		o.controllers.Run(ctx, o.Namespace, 100*time.Millisecond)
+	}()
+	_, err := o.Create(t.Context(), id, r)
+	stop()
+	<-ended
+	return err
+}
+
+// request is a caller's, in YAML for the eye: JSON is part of it.
+func request(t *testing.T, text string) *standin.Request {
+	t.Helper()
+	r := &standin.Request{Image: standin.Image{URI: "python:3.11"}, Entrypoint: []string{"python"}, ResourceLimits: map[string]string{"cpu": "500m"}}
+	if err := yaml.UnmarshalStrict([]byte(text), r); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// apply creates a custom resource of a manifest.
+func (g *ground) apply(t *testing.T, ns, manifest string) *unstructured.Unstructured {
+	t.Helper()
+	g.kinds(t)
+	cr := &unstructured.Unstructured{}
+	if err := yaml.Unmarshal([]byte(manifest), &cr.Object); err != nil {
+		t.Fatal(err)
+	}
+	cr.SetNamespace(ns)
+	wait(t, cr.GetKind()+" "+cr.GetName()+" can be created", func(ctx context.Context) error { return g.admin.Create(ctx, cr) })
+	return cr
+}
+
+// wantDescribed holds that a namespace has exactly these claims, each as describe tells of it: pairs.
+func (g *ground) wantDescribed(t *testing.T, ns string, pairs ...string) {
+	t.Helper()
+	var names []string
+	for pair := range slices.Chunk(pairs, 2) {
+		names = append(names, pair[0])
+		if got := g.describe(t.Context(), ns, pair[0]); got != pair[1] {
+			t.Errorf("claim %s: %s, want %s", pair[0], got, pair[1])
+		}
+	}
+	g.wantClaims(t, ns, names...)
+}
+
+// did are the requests of a user about pods or claims in a namespace that would change something, each as verb, name and code:
+// "create home 201".
+func (g *ground) did(t *testing.T, ns, user, resource string) []string {
+	t.Helper()
+	var all []string
+	for _, e := range g.events(t, ns) {
+		who := e.User.Username
+		if e.ImpersonatedUser.Username != "" {
+			who = e.ImpersonatedUser.Username
+		}
+		if who == user && e.ObjectRef.Namespace == ns && e.ObjectRef.Resource == resource {
+			all = append(all, strings.Join(strings.Fields(fmt.Sprint(e.Verb, " ", e.ObjectRef.Name, " ", e.ResponseStatus.Code)), " "))
+		}
+	}
+	return all
+}
+
+// told are the messages of a namespace's events about an object.
+func (g *ground) told(t *testing.T, ns, kind, name string) []string {
+	t.Helper()
+	var list corev1.EventList
+	if err := g.admin.List(t.Context(), &list, client.InNamespace(ns)); err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, e := range list.Items {
+		if e.InvolvedObject.Kind == kind && e.InvolvedObject.Name == name {
+			all = append(all, e.Message)
+		}
+	}
+	return all
+}
