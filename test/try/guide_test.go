@@ -42,10 +42,12 @@ func TestGuide(t *testing.T) {
 	if err := os.Mkdir(bin, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(bin, "standin"), "./test/opensandbox")
-	build.Dir = root
-	if output, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building standin: %v\n%s", err, output)
+	for name, pkg := range map[string]string{"standin": "./test/opensandbox", "webhook": "./cmd/webhook"} {
+		build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(bin, name), pkg)
+		build.Dir = root
+		if output, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("building %s: %v\n%s", name, err, output)
+		}
 	}
 	g, err := prepare(t.Context(), filepath.Join(dir, "up"), io.Discard)
 	if err != nil {
