@@ -27,6 +27,7 @@ func TestDrivers(t *testing.T) {
 	t.Run("VolumeDriver is carried over", func(t *testing.T) { volumeDriverCarried(t, e, c, shelf) })
 	t.Run("an existing volume keeps its driver", func(t *testing.T) { driverKept(t, e, c, shelf) })
 	t.Run("removed between, with another driver than the hint's", func(t *testing.T) { driverBetween(t, e, c, between, shelf) })
+	t.Run("removed between, with another driver than the caller's", func(t *testing.T) { conflictBetween(t, e, c, between) })
 	t.Run("the driver's words reach the caller", func(t *testing.T) { driversWords(t, e, c) })
 }
 
@@ -105,6 +106,7 @@ func driverBetween(t *testing.T, e *engine.Engine, c *companion, b *between, she
 		"removed-bind":  {`"Binds":["removed-bind:/data"]`, "ram", nil},
 		"removed-mount": {`"Mounts":[{"Type":"volume","Source":"removed-mount","Target":"/data"}]`, "ram", nil},
 		"removed-same":  {`"Binds":["removed-same:/data"]`, "shelf", map[string]string{"bytes": "1024", "tier": "slow"}},
+		"removed-agree": {`"VolumeDriver":"` + pluginDriver + `","Binds":["removed-agree:/data"]`, "shelf", map[string]string{"bytes": "1024", "tier": "slow"}},
 	} {
 		c.must(t, "volume", "create", "--driver", pluginDriver, name)
 		b.when(removeBefore(t, e.Socket, name), nil)
@@ -118,6 +120,18 @@ func driverBetween(t *testing.T, e *engine.Engine, c *companion, b *between, she
 		if !v.ensured(class) || v.Driver != pluginDriver || !shelf.has(name, row.options) || v.Labels[domain+"storage"] != "1Ki" || len(warnings) != 2 {
 			t.Errorf("%s: the volume is %+v with the options %v, warned %q", name, v, v.Options, warnings)
 		}
+	}
+}
+
+// conflictBetween: the engine would have refused the caller's driver, had the
+// volume been there still. Now it is made with that driver, and not bare.
+func conflictBetween(t *testing.T, e *engine.Engine, c *companion, b *between) {
+	c.must(t, "volume", "create", "--driver", pluginDriver, "conflict")
+	b.when(removeBefore(t, e.Socket, "conflict"), nil)
+	makeContainer(t, c.Socket, createBody(`"VolumeDriver":"local","Binds":["conflict:/data"]`, nil))
+	b.when(nil, nil)
+	if v := look(t, e.Socket, "conflict"); !v.ensured("") || v.Driver != "local" {
+		t.Errorf("the volume is %+v", v)
 	}
 }
 
