@@ -59,25 +59,7 @@ func withPlugin(t *testing.T) (*engine.Engine, *plugin) {
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { _ = server.Close() }) // after the engine, which asks it until its end
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
-	return startEngine(t), p
-}
-
-// startEngine starts an engine of the test's own, with the image.
-func startEngine(t *testing.T) *engine.Engine {
-	t.Helper()
-	e, err := engine.Start(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := e.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := engine.Import(t.Context(), e.Socket); err != nil {
-		t.Fatal(err)
-	}
-	return e
+	return ownEngine(t), p
 }
 
 // ServeHTTP is the protocol.
