@@ -24,6 +24,9 @@ type plugin struct {
 
 	mu      sync.Mutex
 	options map[string]map[string]string // by the volume's name
+	// mounting is called when the engine mounts a volume, without the lock; what
+	// it returns, if anything, is the driver's refusal.
+	mounting func(name string) string
 }
 
 // withPlugin starts an engine of the test's own that has the driver. The engine
@@ -79,6 +82,11 @@ func (p *plugin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Capabilities map[string]string `json:",omitempty"`
 	}
 	p.mu.Lock()
+	if mounting := p.mounting; mounting != nil && r.URL.Path == "/VolumeDriver.Mount" {
+		p.mu.Unlock()
+		out.Err = mounting(in.Name)
+		p.mu.Lock()
+	}
 	defer p.mu.Unlock()
 	path := filepath.Join(p.dir, "volumes", in.Name)
 	_, exists := p.options[in.Name]
@@ -118,4 +126,11 @@ func (p *plugin) has(name string, options map[string]string) bool {
 	defer p.mu.Unlock()
 	given, exists := p.options[name]
 	return exists && maps.Equal(given, options)
+}
+
+// whenMounting sets what is called from now on when the engine mounts a volume.
+func (p *plugin) whenMounting(call func(name string) string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mounting = call
 }
