@@ -156,10 +156,7 @@ func (p *Proxy) failed(ctx context.Context, plan *plan) {
 	p.metrics.create(outcomeFailed)
 	if len(plan.exclusive) > 0 {
 		// A client that gave up does not stop the engine: there may be a container yet.
-		select {
-		case p.unsettled <- struct{}{}:
-		default:
-		}
+		p.lookAgain()
 	}
 	if len(plan.missing) == 0 {
 		return
@@ -180,7 +177,7 @@ func (p *Proxy) failed(ctx context.Context, plan *plan) {
 		used, listErr := p.engine.used(ctx)
 		err = errors.Join(err, listErr)
 		for _, name := range made {
-			if !used[name] {
+			if len(used[name]) == 0 {
 				p.metrics.volumeLeft()
 				p.log.Info("a failed create has left a volume", "volume", name)
 			}

@@ -84,21 +84,37 @@ func (e *engine) exclusive(ctx context.Context) (map[string]*volume, error) {
 	return exclusive, nil
 }
 
-// used are the names of the volumes that containers use, running or not.
-func (e *engine) used(ctx context.Context) (map[string]bool, error) {
+// used are the ids of the containers, running or not, by the volumes they use.
+// The engine lists a container before its create has come to its end.
+func (e *engine) used(ctx context.Context) (map[string][]string, error) {
 	list, err := e.client.ContainerList(ctx, moby.ContainerListOptions{All: true})
 	if err != nil {
 		return nil, fmt.Errorf("listing containers: %w", err)
 	}
-	used := map[string]bool{}
+	used := map[string][]string{}
 	for _, c := range list.Items {
 		for _, m := range c.Mounts {
 			if m.Type == mount.TypeVolume {
-				used[m.Name] = true
+				used[m.Name] = append(used[m.Name], c.ID)
 			}
 		}
 	}
 	return used, nil
+}
+
+// whole reports whether the create of one of the containers has come to its end:
+// until then the engine shows a container in lists only.
+func (e *engine) whole(ctx context.Context, ids []string) (bool, error) {
+	for _, id := range ids {
+		_, err := e.client.ContainerInspect(ctx, id, moby.ContainerInspectOptions{})
+		switch {
+		case err == nil:
+			return true, nil
+		case !errdefs.IsNotFound(err):
+			return false, fmt.Errorf("looking for container %s: %w", id, err)
+		}
+	}
+	return false, nil
 }
 
 // remove removes a volume; the engine itself refuses where it is used.

@@ -2,6 +2,7 @@ package dockerproxy
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -11,7 +12,7 @@ import (
 )
 
 // existing warns of what the volume does not satisfy, and writes it as a Mount
-// with what its hints would give, its own driver apart, so that a removal
+// with what its hints would give, but with its own driver or the caller's, so that a removal
 // between this look and the engine's cannot make it bare.
 func (c *Config) existing(p *plan, b *createBody, w claim.Want, v *volume, forName string, now time.Time) {
 	for _, f := range w.Faults {
@@ -25,15 +26,13 @@ func (c *Config) existing(p *plan, b *createBody, w claim.Want, v *volume, forNa
 	if !w.CreateIfNotExists.Value || !c.AutoCreate {
 		return // it must not come into being by our doing
 	}
-	for _, u := range b.uses {
-		if u.name == w.Name && u.bind != nil && b.volumeDriver != "" && b.volumeDriver != v.Driver {
-			return // the engine says that the drivers conflict
-		}
-	}
 	class, className, problem := c.class(w)
 	_, own := b.ownDriver(w, class)
 	s := spec{Driver: v.Driver}
-	if problem == "" && !own && class.Driver == v.Driver {
+	if b.volumeDriver != "" && slices.ContainsFunc(b.uses, func(u use) bool { return u.name == w.Name && u.bind != nil }) {
+		s.Driver = b.volumeDriver // where it is another, the engine says that they conflict
+	}
+	if problem == "" && !own && class.Driver == s.Driver {
 		s.Options = class.options(w.Storage.Value)
 	} else {
 		class, className = Class{}, ""

@@ -123,9 +123,19 @@ func (p *Proxy) settle(ctx context.Context) error {
 	for _, e := range known {
 		v := volumes[e.Name]
 		switch {
-		case v.is(e) && used[e.Name]:
+		case v.is(e) && len(used[e.Name]) > 0:
 			// The companion may have ended between the engine's create and its record.
-			errs = append(errs, p.use(ctx, v))
+			whole, err := e.Used, error(nil)
+			if !whole {
+				whole, err = p.engine.whole(ctx, used[e.Name])
+			}
+			switch {
+			case whole:
+				err = p.use(ctx, v)
+			case err == nil:
+				p.lookAgain()
+			}
+			errs = append(errs, err)
 		case e.Used && e.Engine != engine:
 			strange++ // its containers may be there, where we cannot see them
 		case e.Used:
@@ -139,6 +149,14 @@ func (p *Proxy) settle(ctx context.Context) error {
 		p.log.Info("another engine, or another storage driver, than volumes were used with: these are kept", "volumes", strange, "engine", engine)
 	}
 	return errors.Join(errs...)
+}
+
+// lookAgain lets Retain settle once more after a while, without an event.
+func (p *Proxy) lookAgain() {
+	select {
+	case p.unsettled <- struct{}{}:
+	default:
+	}
 }
 
 // retire removes a volume that has lost its last container, if it is still that one.

@@ -209,6 +209,7 @@ func TestGivenUp(t *testing.T) {
 	}
 	arrived, abandoned := make(chan struct{}), make(chan struct{})
 	var label atomic.Pointer[string] // of the volume, once there is one
+	var whole atomic.Bool
 	socket, p := standInProxy(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		switch path := r.URL.Path; {
@@ -225,6 +226,8 @@ func TestGivenUp(t *testing.T) {
 			_ = json.NewEncoder(w).Encode(map[string]any{"Volumes": []*volume{going(*label.Load(), "then")}})
 		case strings.HasSuffix(path, "/containers/json") && label.Load() != nil:
 			_, _ = io.WriteString(w, `[{"Id":"1","Mounts":[{"Type":"volume","Name":"data"}]}]`)
+		case strings.HasSuffix(path, "/containers/1/json") && whole.Swap(true): // not yet at the first look
+			_, _ = io.WriteString(w, `{"Id":"1"}`)
 		case strings.HasSuffix(path, "/volumes"):
 			_, _ = io.WriteString(w, `{}`)
 		case strings.HasSuffix(path, "/containers/json"):

@@ -1,7 +1,9 @@
 package docker
 
 import (
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,6 +29,8 @@ func TestDrivers(t *testing.T) {
 	t.Run("VolumeDriver is carried over", func(t *testing.T) { volumeDriverCarried(t, e, c, shelf) })
 	t.Run("an existing volume keeps its driver", func(t *testing.T) { driverKept(t, e, c, shelf) })
 	t.Run("removed between, with another driver than the hint's", func(t *testing.T) { driverBetween(t, e, c, between, shelf) })
+	t.Run("removed between, with another driver than the caller's", func(t *testing.T) { conflictBetween(t, e, c, between) })
+	t.Run("a container that is not yet whole is no user", func(t *testing.T) { halfMade(t, e, c, shelf) })
 	t.Run("the driver's words reach the caller", func(t *testing.T) { driversWords(t, e, c) })
 }
 
@@ -105,6 +109,7 @@ func driverBetween(t *testing.T, e *engine.Engine, c *companion, b *between, she
 		"removed-bind":  {`"Binds":["removed-bind:/data"]`, "ram", nil},
 		"removed-mount": {`"Mounts":[{"Type":"volume","Source":"removed-mount","Target":"/data"}]`, "ram", nil},
 		"removed-same":  {`"Binds":["removed-same:/data"]`, "shelf", map[string]string{"bytes": "1024", "tier": "slow"}},
+		"removed-agree": {`"VolumeDriver":"` + pluginDriver + `","Binds":["removed-agree:/data"]`, "shelf", map[string]string{"bytes": "1024", "tier": "slow"}},
 	} {
 		c.must(t, "volume", "create", "--driver", pluginDriver, name)
 		b.when(removeBefore(t, e.Socket, name), nil)
@@ -121,9 +126,60 @@ func driverBetween(t *testing.T, e *engine.Engine, c *companion, b *between, she
 	}
 }
 
+// conflictBetween: the engine would have refused the caller's driver, had the
+// volume been there still. Now it is made with that driver, and not bare.
+func conflictBetween(t *testing.T, e *engine.Engine, c *companion, b *between) {
+	c.must(t, "volume", "create", "--driver", pluginDriver, "conflict")
+	b.when(removeBefore(t, e.Socket, "conflict"), nil)
+	makeContainer(t, c.Socket, createBody(`"VolumeDriver":"local","Binds":["conflict:/data"]`, nil))
+	b.when(nil, nil)
+	if v := look(t, e.Socket, "conflict"); !v.ensured("") || v.Driver != "local" {
+		t.Errorf("the volume is %+v", v)
+	}
+}
+
 func driversWords(t *testing.T, e *engine.Engine, c *companion) {
 	code, said := refusal(t, c.Socket, "/containers/create", createBody(`"Binds":["unfit:/data"]`, hints("storageClass", "broken")))
 	if code/100 == 2 || !strings.Contains(said, "the shelf is full") || look(t, e.Socket, "unfit") != nil {
 		t.Errorf("got %d %s", code, said)
+	}
+}
+
+// halfMade: the engine lists a container before its create has come to its end.
+// If it fails there, its volume has had no container, and stays.
+func halfMade(t *testing.T, e *engine.Engine, c *companion, shelf *plugin) {
+	sweep := func() {
+		t.Helper()
+		for range 2 { // the second goes after all of the first's sweep
+			id, _ := makeContainer(t, c.Socket, createBody(`"Binds":["sweep:/data"]`, hints("deleteOnSandboxTermination", "true")))
+			remove(t, e.Socket, id)
+			waitFor(t, "the volume goes with its container", func() bool { return look(t, e.Socket, "sweep") == nil })
+		}
+	}
+	mounting, fail := make(chan struct{}), make(chan struct{})
+	shelf.whenMounting(func(string) string {
+		close(mounting)
+		<-fail
+		return "the shelf broke"
+	})
+	defer shelf.whenMounting(nil)
+	ended := make(chan string, 1)
+	go func() {
+		// Mounted at once, for the image's files to be copied there.
+		_, answer, err := call(t.Context(), c.Socket, http.MethodPost, "/containers/create?name=half", createBody(`"Binds":["half:/bin"]`, hints("storageClass", "shelf", "deleteOnSandboxTermination", "true")))
+		ended <- fmt.Sprint(answer, err)
+	}()
+	<-mounting
+	sweep()
+	if slices.Contains(c.recorded(t), "half") {
+		t.Error("recorded as used by a container that is not there yet")
+	}
+	close(fail)
+	if said := <-ended; !strings.Contains(said, "the shelf broke") || get(t, e.Socket, "/containers/half/json", new(container)) {
+		t.Errorf("the create ended with %s", said)
+	}
+	sweep()
+	if v := look(t, e.Socket, "half"); !v.ensured("shelf") {
+		t.Errorf("the volume is %+v", v)
 	}
 }

@@ -26,6 +26,9 @@ func TestModes(t *testing.T) {
 			got.Mounts[0]["RW"] != want.Mounts[0]["RW"] || got.Mounts[0]["Propagation"] != want.Mounts[0]["Propagation"] {
 			t.Errorf("mode %q: mounted %v, the engine itself %v", mode, got.Mounts, want.Mounts)
 		}
+		if how, _ := got.Mounts[0]["Mode"].(string); strings.Contains(mode, "z") && how != "z" {
+			t.Errorf("mode %q: mounted with mode %q", mode, how)
+		}
 		// nocopy is seen in the volume: without it the image's files are in there.
 		if files, asked := copied(t, name), !strings.Contains(mode, "nocopy"); files != asked || copied(t, name+"-direct") != asked {
 			t.Errorf("mode %q: the image's files are in the volume: %v, want %v", mode, files, asked)

@@ -24,6 +24,9 @@ type plugin struct {
 
 	mu      sync.Mutex
 	options map[string]map[string]string // by the volume's name
+	// mounting is called when the engine mounts a volume, without the lock; what
+	// it returns, if anything, is the driver's refusal.
+	mounting func(name string) string
 }
 
 // withPlugin starts an engine of the test's own that has the driver. The engine
@@ -59,25 +62,7 @@ func withPlugin(t *testing.T) (*engine.Engine, *plugin) {
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { _ = server.Close() }) // after the engine, which asks it until its end
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
-	return startEngine(t), p
-}
-
-// startEngine starts an engine of the test's own, with the image.
-func startEngine(t *testing.T) *engine.Engine {
-	t.Helper()
-	e, err := engine.Start(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := e.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := engine.Import(t.Context(), e.Socket); err != nil {
-		t.Fatal(err)
-	}
-	return e
+	return ownEngine(t), p
 }
 
 // ServeHTTP is the protocol.
@@ -97,6 +82,11 @@ func (p *plugin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Capabilities map[string]string `json:",omitempty"`
 	}
 	p.mu.Lock()
+	if mounting := p.mounting; mounting != nil && r.URL.Path == "/VolumeDriver.Mount" {
+		p.mu.Unlock()
+		out.Err = mounting(in.Name)
+		p.mu.Lock()
+	}
 	defer p.mu.Unlock()
 	path := filepath.Join(p.dir, "volumes", in.Name)
 	_, exists := p.options[in.Name]
@@ -136,4 +126,11 @@ func (p *plugin) has(name string, options map[string]string) bool {
 	defer p.mu.Unlock()
 	given, exists := p.options[name]
 	return exists && maps.Equal(given, options)
+}
+
+// whenMounting sets what is called from now on when the engine mounts a volume.
+func (p *plugin) whenMounting(call func(name string) string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mounting = call
 }

@@ -54,6 +54,33 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestEngineRefuses: options of a class that the engine does not take, here a
+// quota where it has none. Its words reach the caller, and nothing is left but
+// what was made before, which is counted.
+func TestEngineRefuses(t *testing.T) {
+	c := startBefore(t, shared.Socket, config+"  quota:\n    driver: local\n    options: {size: \"{bytes}\"}\n")
+	own := `{"Name":"quota","Driver":"local","DriverOpts":{"size":"1048576"}}`
+	_, words := refusal(t, shared.Socket, "/volumes/create", own)
+	if !strings.Contains(words, "quota size requested but no quota support") {
+		t.Fatalf("the engine says %q", words)
+	}
+	body := createBody(`"Binds":["quota:/data"]`, hints("storageClass", "quota", "storage", "1Mi"))
+	if code, said := refusal(t, c.Socket, "/containers/create", body); code != 400 || said != "create quota: "+words && said != words {
+		t.Errorf("got %d %s, want %s", code, said, words)
+	}
+	if got := c.metric(t, "ensure_volumes_volumes_left_total"); got != 0 || look(t, shared.Socket, "quota") != nil {
+		t.Errorf("%d volumes are left, %+v", got, look(t, shared.Socket, "quota"))
+	}
+	// Two volumes, of which the engine refuses the second.
+	body = createBody(`"Binds":["before-quota:/before","quota:/data"]`, map[string]string{"quota." + domain + "storageClass": "quota"})
+	if code, said := refusal(t, c.Socket, "/containers/create", body); code != 400 || !strings.Contains(said, "no quota support") {
+		t.Errorf("got %d %s", code, said)
+	}
+	if got := c.metric(t, "ensure_volumes_volumes_left_total"); got != 1 || !look(t, shared.Socket, "before-quota").ensured("standard") || look(t, shared.Socket, "quota") != nil {
+		t.Errorf("%d volumes are left: %+v and %+v", got, look(t, shared.Socket, "before-quota"), look(t, shared.Socket, "quota"))
+	}
+}
+
 // TestLimits: names that the engine would not take, and how many volumes.
 func TestLimits(t *testing.T) {
 	c := start(t)

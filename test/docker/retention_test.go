@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -142,7 +143,10 @@ func TestStateLost(t *testing.T) {
 func TestKept(t *testing.T) {
 	c := start(t)
 	// Made through us to go with its last container, but it has had none.
-	c.must(t, "volume", "create", "--label", domain+"delete-with-owner=true", "kept-unused")
+	code, answer, err := call(t.Context(), c.Socket, http.MethodPost, "/volumes/create", `{"Name":"kept-unused","Labels":{"`+domain+`delete-with-owner":"true"}}`)
+	if err != nil || code != http.StatusCreated || !look(t, shared.Socket, "kept-unused").ensured("standard") {
+		t.Fatalf("%d %s, %v", code, answer, err)
+	}
 	// Of other people: bare, and with all our labels but none of our doing.
 	direct(t, "volume", "create", "kept-foreign")
 	forge(t, "kept-forged", "2026-01-01T00:00:00Z")
