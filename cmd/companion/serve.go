@@ -36,7 +36,7 @@ func serve(ctx context.Context, o *options, reload <-chan os.Signal, log logr.Lo
 	if err != nil {
 		return err
 	}
-	defer state.Close()
+	defer func() { _ = state.Close() }() // the end of the process does the same
 	proxy, err := dockerproxy.New(o.engine, config, state, counters.proxy, log)
 	if err != nil {
 		return err

@@ -118,7 +118,7 @@ func (p *Proxy) witness(ctx context.Context, plan *plan) (warnings []string) {
 		}
 		if intended := plan.specs[name].Labels[keyCreated]; err == nil && exclusive && !plan.made(v) {
 			err = p.state.Forget(Entry{Name: name, Label: intended}) // it did not come to that
-			if slices.Contains(plan.missing, name) && !(v.marked() && p.state.Knows(name, v.Labels[keyCreated])) {
+			if slices.Contains(plan.missing, name) && (!v.marked() || !p.state.Knows(name, v.Labels[keyCreated])) {
 				warnings = append(warnings, claim.Warning("volume ", name, " was made by somebody else meanwhile: it does not go with its last container"))
 			}
 		}
