@@ -144,29 +144,33 @@ func TestRefusalsReachTheSandboxsOwner(t *testing.T) {
 			ns := world.namespace(t)
 			world.quota(t, ns, map[string]string{"requests.storage": "20Gi"})
 			o := world.opensandbox(t, ns, test.agentSandbox, true)
-			o.Timeout = 3 * time.Second
+			o.Timeout = 10 * time.Second
 			r := request(t, "volumes: [{name: home, pvc: {claimName: home}, mountPath: /home}]")
 			r.Extensions = map[string]string{"opensandbox.extensions.volumes": "[" + test.hint + "]"}
 			seen := make(chan string, 1)
-			if test.agentSandbox {
+			if test.agentSandbox && !test.quick {
 				// Its server deletes the Sandbox, and the condition with it.
-				go func() { seen <- world.refusal(t.Context(), ns, "a1") }()
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				go func() { seen <- world.refusal(ctx, ns, "a1") }()
 			}
 			begin := time.Now()
 			err := o.ask(t, "a1", r)
 			took := time.Since(begin)
 			if err == nil || !strings.HasPrefix(err.Error(), test.answer) {
-				t.Errorf("the server answers %v, want %s", err, test.answer)
+				t.Fatalf("the server answers %v, want %s", err, test.answer)
 			}
-			if quick := took < 2*time.Second; quick != test.quick {
+			if quick := took < o.Timeout; quick != test.quick {
 				t.Errorf("the answer took %s", took)
 			}
-			if test.quick && !strings.Contains(err.Error(), test.says) {
-				t.Errorf("the answer lacks %s: %v", test.says, err)
-			}
-			told := strings.Join(world.told(t, ns, "BatchSandbox", "a1"), "\n")
-			if test.agentSandbox {
+			var told string
+			switch {
+			case test.quick:
+				told = err.Error() // it has the condition's message
+			case test.agentSandbox:
 				told = <-seen
+			default:
+				told = strings.Join(world.told(t, ns, "BatchSandbox", "a1"), "\n")
 			}
 			if !strings.Contains(told, test.says) {
 				t.Errorf("the sandbox's owner reads %q, want %q", told, test.says)
