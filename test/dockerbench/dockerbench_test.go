@@ -2,6 +2,10 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
 	"os"
 	"regexp"
 	"slices"
@@ -38,6 +42,51 @@ func TestSmall(t *testing.T) {
 	}
 	if got := names(string(document)); !slices.Equal(got, want) {
 		t.Errorf("docs/performance.md has the rows %q, want %q; put what `make bench-docker` prints there", got, want)
+	}
+}
+
+// TestCopier: what the companion is compared with passes what it gets, and ends.
+func TestCopier(t *testing.T) {
+	dir, err := os.MkdirTemp("", "copier") // short enough for sockets
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	behind, err := net.Listen("unix", dir+"/engine")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		conn, err := behind.Accept()
+		if err != nil {
+			return
+		}
+		heard, _ := io.ReadAll(conn)
+		_, _ = conn.Write(bytes.ToUpper(heard))
+		_ = conn.Close()
+	}()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- copier(ctx, dir+"/s", dir+"/engine") }()
+	var conn net.Conn
+	for range 100 {
+		if conn, err = dial(ctx, dir+"/s"); err == nil {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, _ = conn.Write([]byte("hello"))
+	_ = conn.(*net.UnixConn).CloseWrite()
+	if said, err := io.ReadAll(conn); err != nil || string(said) != "HELLO" {
+		t.Errorf("got %q, %v", said, err)
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Error(err)
 	}
 }
 
