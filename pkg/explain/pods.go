@@ -96,10 +96,10 @@ func (o *Object) pods(namespace string, owner metav1.OwnerReference) ([]pod, err
 		}
 	}
 	s := &whole.Spec
+	if s.PoolRef != "" {
+		return nil, nil // its pods are the Pool's, also where it has a template
+	}
 	if t.Spec == nil {
-		if s.PoolRef != "" {
-			return nil, nil // its pods are the Pool's
-		}
 		return nil, fmt.Errorf("%s %s: spec.%s.spec is missing", o.kind.Kind, o.name(), field)
 	}
 	n, notes := s.count(naming)
@@ -153,8 +153,12 @@ func (o *Object) pod(namespace string, owner metav1.OwnerReference, naming namin
 	volumes, _ := t.Spec["volumes"].([]any)
 	volumes = slices.Clone(volumes)
 	var own []any
-	for i := range s.VolumeClaimTemplates {
-		pvc := s.VolumeClaimTemplates[i].DeepCopy()
+	templates := s.VolumeClaimTemplates
+	if o.kind.Kind != "StatefulSet" && o.kind.Kind != "Sandbox" {
+		templates = nil // no field of theirs
+	}
+	for i := range templates {
+		pvc := templates[i].DeepCopy()
 		volume := pvc.Name
 		pvc.Name, pvc.Namespace = volume+"-"+name, namespace
 		p.made = append(p.made, pvc)

@@ -79,6 +79,7 @@ func TestReplicas(t *testing.T) {
 	wants(t, said(t, strings.Replace(sandbox, "5", "0", 1)), "pod x-0: allowed", "replicas is 0: there is no such pod yet")
 	wants(t, said(t, strings.Replace(sandbox, "replicas: 5", "shardPatches: [{}]", 1)), "shardPatches are not read")
 	wants(t, said(t, strings.Replace(sandbox, "template: "+template, "poolRef: p", 1)), "the manifest has nothing that makes pods")
+	wants(t, said(t, strings.Replace(sandbox, "replicas: 5", "poolRef: p", 1)), "the manifest has nothing that makes pods")
 	wants(t, said(t, strings.Replace(sandbox, "template: "+template, "a: b", 1)), "error: BatchSandbox x: spec.template.spec is missing")
 }
 
@@ -91,6 +92,10 @@ func TestVolumeClaimTemplates(t *testing.T) {
 		`warning: claim "data-x-3" exists: storage 3Gi asked, it has 1Gi`, "claim data-x-3 is made by the StatefulSet's controller itself")
 	got = said(t, "apiVersion: agents.x-k8s.io/v1beta1\nkind: Sandbox\nmetadata: {name: x}\nspec: "+spec)
 	wants(t, got, "pod x: allowed", "home create", "data-x use storage 1Gi", "claim data-x is made by the Sandbox's controller itself")
+	got = said(t, "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x}\nspec: "+spec)
+	if wants(t, got, "home create"); strings.Contains(got, "data-") {
+		t.Errorf("a Deployment has no volumeClaimTemplates: %s", got)
+	}
 }
 
 // TestExclusiveClaims: a claim of one sandbox's own is refused to the next, within one manifest.

@@ -97,6 +97,7 @@ func (w *world) loadShared(ctx context.Context) error {
 	switch err := w.cluster.List(ctx, &classes); {
 	case apierrors.IsForbidden(err):
 		w.note("StorageClasses cannot be listed with these credentials: those of the cluster are not known")
+		w.classes = nil // the manifest's are not all there are
 	case err != nil:
 		return fmt.Errorf("listing StorageClasses: %w", err)
 	default:
