@@ -18,8 +18,8 @@ import (
 // terminal is the CLI on a terminal of its own, as in front of a person.
 type terminal struct {
 	screen *os.File
-	ended  chan struct{}
-	code   int // once ended
+	ended  chan struct{} // the CLI has ended, and all that it wrote is on the screen
+	code   int           // once ended
 	mu     sync.Mutex
 	shown  strings.Builder
 }
@@ -54,19 +54,16 @@ func openTerminal(t *testing.T, socket string, rows, columns uint16, args ...str
 	}
 	go func() {
 		defer close(tt.ended)
-		_ = cmd.Wait() // its exit code says it
-		tt.code = cmd.ProcessState.ExitCode()
-	}()
-	go func() {
-		for buffer := make([]byte, 4096); ; {
-			n, err := screen.Read(buffer)
+		var err error // EIO once nobody has the terminal
+		for buffer := make([]byte, 4096); err == nil; {
+			var n int
+			n, err = screen.Read(buffer)
 			tt.mu.Lock()
 			tt.shown.Write(buffer[:n])
 			tt.mu.Unlock()
-			if err != nil {
-				return // EIO once nobody has the terminal
-			}
 		}
+		_ = cmd.Wait() // its exit code says it
+		tt.code = cmd.ProcessState.ExitCode()
 	}()
 	return tt
 }
@@ -144,7 +141,8 @@ func TestTerminal(t *testing.T) {
 		again.keys(t, "one\r")
 		again.until(t, "got one\r\n")
 		again.keys(t, "two\r")
-		seen += fmt.Sprintln(again.shows(), again.end(t))
+		code := again.end(t)
+		seen += fmt.Sprintln(again.shows(), code)
 		// How often the size was told, and when, depends on who is first.
 		screens[side.name] = regexp.MustCompile(`(redrawn|\d+ \d+)\r\n`).ReplaceAllString(seen, "")
 	}
