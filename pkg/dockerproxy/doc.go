@@ -2,7 +2,7 @@
 // engine's API that ensures the named volumes a container asks for, with the
 // hints of package claim read from the container's labels.
 //
-// A request takes one of four ways ([Proxy]):
+// A request takes one of five ways ([Proxy]):
 //
 //  1. POST /containers/create: the body is read as a whole and understood, or
 //     refused. Each named volume in HostConfig.Binds and HostConfig.Mounts is
@@ -13,7 +13,9 @@
 //  2. POST /volumes/create without driver and options: the default class.
 //  3. POST /containers/ID/attach and /exec/ID/start without an Upgrade header:
 //     the engine answers with a raw stream that no HTTP proxy carries.
-//  4. Everything else passes unchanged, upgrades (101) included.
+//  4. What may have a large body (build, load, save, export, archives) has a
+//     connection of its own, and is carried as the bytes it is.
+//  5. Everything else passes unchanged, upgrades (101) included.
 //
 // The way is chosen by the decoded and cleaned path, as the engine's router
 // sees it, and the first two send the engine a path and a body of our making:

@@ -21,6 +21,10 @@ import (
 // and of our own questions each.
 const idle = 16
 
+// chunk holds one of the chunks of 32 KiB in which net/http sends a body, head and
+// end included: in less room each would take three writes, and wake the engine as often.
+const chunk = 33 << 10
+
 // engine is the one behind us: a transport for what is passed on, and a client
 // for what the companion itself asks.
 type engine struct {
@@ -37,6 +41,8 @@ func newEngine(socket string) (*engine, error) {
 		},
 		DisableCompression:  true, // a body must come out as it went in
 		MaxIdleConnsPerHost: idle,
+		WriteBufferSize:     chunk,
+		ReadBufferSize:      chunk,
 	}}
 	own := &http.Transport{MaxIdleConns: idle, MaxIdleConnsPerHost: idle, IdleConnTimeout: 30 * time.Second}
 	var err error

@@ -102,6 +102,9 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case stream:
 		p.raw(w, r)
 		return
+	case bulk:
+		p.bulk(w, r)
+		return
 	}
 	if err != nil {
 		p.notForwarded(w, way, canonical, err)

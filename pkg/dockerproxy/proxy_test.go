@@ -70,7 +70,7 @@ func standInProxy(t *testing.T, engine http.HandlerFunc, state *State, version s
 
 // TestAbort: what a client gives up ends at the engine, whether it has answered or not.
 func TestAbort(t *testing.T) {
-	for _, line := range []string{"GET /events", "POST /containers/a/wait", "POST /containers/a/attach", "POST /exec/a/start", "GET /quiet"} {
+	for _, line := range []string{"GET /events", "POST /containers/a/wait", "POST /containers/a/attach", "POST /exec/a/start", "GET /quiet", "GET /images/get", "POST /build"} {
 		t.Run(line, func(t *testing.T) {
 			arrived, ended := make(chan struct{}), make(chan struct{})
 			socket := standIn(t, func(w http.ResponseWriter, r *http.Request) {

@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"sync"
+	"time"
 )
 
 // raw carries a request to which the engine may answer with a stream: a 101, or to
@@ -18,13 +20,12 @@ import (
 // other answer is passed on as such, and the connection to the engine is not used
 // again.
 func (p *Proxy) raw(w http.ResponseWriter, r *http.Request) {
-	dialed, err := new(net.Dialer).DialContext(r.Context(), "unix", p.socket)
+	conn, err := p.dial(r)
 	if err != nil {
 		p.reverse.ErrorHandler(w, r, err)
 		return
 	}
-	defer hangUp(dialed)
-	conn, _ := dialed.(*net.UnixConn) // of a Unix socket there is no other
+	defer hangUp(conn)
 	// A client that goes before the answer must not leave us waiting for it.
 	stop := context.AfterFunc(r.Context(), func() { hangUp(conn) })
 	out := r.Clone(r.Context())
@@ -63,6 +64,16 @@ func (p *Proxy) raw(w http.ResponseWriter, r *http.Request) {
 	join(client, clientBuffer.Reader, conn, buffered)
 }
 
+// dial is a connection of its own for a request.
+func (p *Proxy) dial(r *http.Request) (*net.UnixConn, error) {
+	conn, err := new(net.Dialer).DialContext(r.Context(), "unix", p.socket)
+	if err != nil {
+		return nil, err
+	}
+	unix, _ := conn.(*net.UnixConn) // of a Unix socket there is no other
+	return unix, nil
+}
+
 func exchange(conn net.Conn, r *http.Request) (*http.Response, *bufio.Reader, error) {
 	if err := r.Write(conn); err != nil {
 		return nil, nil, err
@@ -85,35 +96,63 @@ func (p *Proxy) passOn(w http.ResponseWriter, response *http.Response) {
 	}
 }
 
-// join copies both ways until the engine has ended. The client's end is passed
-// on as the end of its direction only: `echo x | docker attach` waits for output.
-// The readers hold what was read of the connections too early.
-func join(client net.Conn, fromClient *bufio.Reader, engine *net.UnixConn, fromEngine *bufio.Reader) {
+// linger is how long a client is listened to once the engine has ended: closing
+// at once could cost it the answer while it still sends. net/http's server waits as long.
+const linger = 500 * time.Millisecond
+
+// join copies both ways until the engine has ended, and returns how many bytes it
+// has said. The client's end is passed on as the end of its direction only: `echo x
+// | docker attach` waits for output. The readers hold what was read of the
+// connections too early.
+func join(client net.Conn, fromClient *bufio.Reader, engine *net.UnixConn, fromEngine *bufio.Reader) (said int64) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if pump(engine, client, fromClient) == nil {
+		if _, err := pump(engine, client, fromClient); err == nil {
 			_ = engine.CloseWrite() // fails only where it is closed already
 			return
 		}
 		hangUp(engine) // the client is gone: nobody reads what the engine says
 	})
-	_ = pump(client, engine, fromEngine) // either end may go; there is nothing to say to it
-	hangUp(client)
-	hangUp(engine)
+	said, _ = pump(client, engine, fromEngine) // either end may go; there is nothing to say to it
+	if half, ok := client.(interface{ CloseWrite() error }); ok && said > 0 {
+		_ = half.CloseWrite()
+	}
+	_ = client.SetReadDeadline(time.Now().Add(linger)) // fails only where it is closed
 	wg.Wait()
+	return said
 }
 
-// pumpBuffer holds the largest frame that the engine writes at once, and more.
-const pumpBuffer = 64 << 10
+// A stream has little room until it fills it: most are idle, and a fast one costs
+// the less the more of the socket's own buffer, 208 KiB, is read at once.
+const (
+	littleRoom = 8 << 10
+	muchRoom   = 256 << 10
+)
 
-// pump copies what is in early, and then what comes from the connection itself:
-// through the reader it would come in pieces of 4 KiB.
-func pump(to, from net.Conn, early *bufio.Reader) error {
-	if _, err := io.CopyN(to, early, int64(early.Buffered())); err != nil {
-		return err
+// pump copies what is in early, and then what comes from the connection itself,
+// and returns how much that was. Through the reader it would come in pieces of 4 KiB.
+func pump(to, from net.Conn, early *bufio.Reader) (copied int64, err error) {
+	if copied, err = io.CopyN(to, early, int64(early.Buffered())); err != nil {
+		return copied, err
 	}
-	_, err := io.CopyBuffer(to, from, make([]byte, pumpBuffer))
-	return err
+	room := make([]byte, littleRoom)
+	for {
+		n, readErr := from.Read(room)
+		copied += int64(n)
+		if n > 0 {
+			if _, err := to.Write(room[:n]); err != nil {
+				return copied, err
+			}
+		}
+		switch {
+		case errors.Is(readErr, io.EOF):
+			return copied, nil
+		case readErr != nil:
+			return copied, readErr
+		case n == len(room) && n < muchRoom:
+			room = make([]byte, muchRoom)
+		}
+	}
 }
 
 // hangUp closes a connection that nobody needs any more, perhaps once again.

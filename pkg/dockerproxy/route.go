@@ -15,6 +15,7 @@ const (
 	createVolume
 	startContainer
 	stream // may be answered by a raw stream
+	bulk   // has a body that may be large
 	refused
 )
 
@@ -28,12 +29,15 @@ func route(r *http.Request) (w way, canonical string) {
 		return refused, ""
 	}
 	canonical = path.Clean(r.URL.Path)
-	if !strings.EqualFold(r.Method, http.MethodPost) {
-		return pass, canonical
-	}
 	p := strings.Split(strings.TrimPrefix(canonical, "/"), "/")
 	if version(p[0]) {
 		p = p[1:]
+	}
+	if isBulk(r, p) {
+		return bulk, canonical
+	}
+	if !strings.EqualFold(r.Method, http.MethodPost) {
+		return pass, canonical
 	}
 	last := len(p) - 1
 	switch {

@@ -9,7 +9,7 @@ import (
 
 func TestRoute(t *testing.T) {
 	for _, row := range []struct {
-		line string
+		line string // perhaps with headers
 		want way
 		path string
 	}{
@@ -29,12 +29,30 @@ func TestRoute(t *testing.T) {
 		{"POST /containers/a/attach?stdin=1", stream, "/containers/a/attach"},
 		{"POST /v1.41/exec/a/start", stream, "/v1.41/exec/a/start"},
 		{"GET /containers/create", pass, "/containers/create"},
-		{"POST /v1.41/build", pass, "/v1.41/build"},
+		{"POST /v1.41/build", bulk, "/v1.41/build"},
+		{"POST /build/prune", pass, "/build/prune"},
+		{"PUT /v1.41/containers/a/archive?path=/", bulk, "/v1.41/containers/a/archive"},
+		{"GET /containers/a/archive?path=/", bulk, "/containers/a/archive"},
+		{"HEAD /containers/a/archive?path=/", pass, "/containers/a/archive"},
+		{"GET /containers/a/export", bulk, "/containers/a/export"},
+		{"GET /images/get?names=a", bulk, "/images/get"},
+		{"GET /images/registry/a:b/get", bulk, "/images/registry/a:b/get"},
+		{"POST /images/load", bulk, "/images/load"},
+		{"POST /images/a/load", pass, "/images/a/load"},
+		{"GET /images/json", pass, "/images/json"},
+		{"put /containers/a/archive", pass, "/containers/a/archive"},
+		{"POST /build HTTP/1.1\r\nUpgrade: tcp\r\nX: y", pass, "/build"},
+		{"POST /build HTTP/1.0\r\nX: y", pass, "/build"},
+		{"POST /build HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTrailer: X\r\nX: y", pass, "/build"},
 		{"POST /vx/containers/create", pass, "/vx/containers/create"},
 		{"OPTIONS *", refused, ""},
 		{"PRI *", refused, ""},
 	} {
-		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(row.line + " HTTP/1.1\r\nHost: x\r\n\r\n")))
+		head := row.line
+		if !strings.Contains(head, " HTTP/1") {
+			head += " HTTP/1.1"
+		}
+		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(head + "\r\nHost: x\r\n\r\n")))
 		if err != nil {
 			t.Errorf("%s: %v", row.line, err)
 			continue
