@@ -49,8 +49,9 @@ func New(socket string, c *Config, state *State, metrics *Metrics, log logr.Logg
 	p := &Proxy{engine: engine, socket: socket, state: state, metrics: metrics, log: log, unsettled: make(chan struct{}, 1), aftermath: aftermath}
 	p.config.Store(c)
 	p.reverse = &httputil.ReverseProxy{
+		// Logs and events do not wait for a full buffer: answers without a length are
+		// flushed as they come. Flushing the others too would send their heads alone.
 		Transport:      p.engine.transport,
-		FlushInterval:  -1, // logs and events must not wait for a full buffer
 		Rewrite:        rewrite,
 		ModifyResponse: p.answer,
 		ErrorLog:       slog.NewLogLogger(logr.ToSlogHandler(log), slog.LevelDebug),
