@@ -19,14 +19,16 @@ func said(t *testing.T, manifest string, cluster ...string) string {
 
 func saidBy(t *testing.T, e *explain.Explainer, manifest string) string {
 	t.Helper()
-	read, err := explain.Read(strings.NewReader(manifest))
-	if err != nil {
-		t.Fatal(err)
+	report, trouble := explained(t, e, manifest)
+	if report == nil {
+		return "error: " + trouble
 	}
-	report, err := e.Explain(t.Context(), read)
-	if err != nil {
-		return "error: " + err.Error()
-	}
+	return shown(t, report)
+}
+
+// shown is the table of a report, its words alone.
+func shown(t *testing.T, report *explain.Report) string {
+	t.Helper()
 	var b strings.Builder
 	if err := report.Table(&b); err != nil {
 		t.Fatal(err)
