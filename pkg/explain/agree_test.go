@@ -68,7 +68,7 @@ func answered(t *testing.T, s settings, live, cached *memory, review string) out
 // explained is explain's report of a manifest, or why there is none.
 func explained(t *testing.T, e *explain.Explainer, manifest string) (*explain.Report, string) {
 	t.Helper()
-	read, err := explain.Read(strings.NewReader(manifest))
+	read, err := explain.Read("file", strings.NewReader(manifest))
 	if err != nil {
 		t.Fatalf("%v in:\n%s", err, manifest)
 	}

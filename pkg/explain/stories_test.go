@@ -81,7 +81,7 @@ func TestAgreesOnStories(t *testing.T) {
 			if report != nil {
 				problems = disagree(t, webhook, &report.Pods[0])
 				trouble = shown(t, report)
-			} else if trouble != "Pod sandboxes/sb1-0: "+webhook.Trouble {
+			} else if trouble != "file: document 1: Pod sb1-0: "+webhook.Trouble {
 				problems = []string{"the webhook: " + webhook.Trouble + "\nexplain: " + trouble}
 			}
 			exception, excepted := unused[name]
