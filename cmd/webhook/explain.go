@@ -32,8 +32,8 @@ const (
 const explainUsage = `webhook explain -f FILE [-n NAMESPACE] [--kubeconfig PATH] [-o table|json|yaml]
 
 Says what the webhook would do with the pods of a manifest, and with those that its BatchSandboxes, Sandboxes, Pools,
-Deployments, StatefulSets, ReplicaSets, DaemonSets and Jobs stand for: which claims it would create, where each of their
-values comes from, what it would refuse and what it would warn of. Nothing is created, and without --kubeconfig no cluster
+Deployments, StatefulSets, ReplicaSets, DaemonSets, Jobs and CronJobs stand for: which claims it would create, where each
+of their values comes from, what it would refuse and what it would warn of. Nothing is created, and without --kubeconfig no cluster
 is asked. Namespaces, StorageClasses and PersistentVolumeClaims in the manifest are taken into account. Give the flags
 below that the webhook itself was started with.
 
@@ -56,9 +56,9 @@ func runExplain(ctx context.Context, args []string, stdin io.Reader, stdout, std
 	}
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		return exitWell
+		return exitWell // it was shown
 	case err != nil:
-		fmt.Fprintln(stderr, "webhook explain:", err)
+		fmt.Fprintln(stderr, "webhook explain:", explain.Printable(err.Error()))
 		return exitUnknown
 	case report.Failed():
 		return exitFaulty
@@ -95,11 +95,8 @@ func explainManifest(ctx context.Context, args []string, stdin io.Reader, stderr
 func parseExplainFlags(args []string, stderr io.Writer) (*explainOptions, error) {
 	o := &explainOptions{}
 	set := flag.NewFlagSet(explainCommand, flag.ContinueOnError)
-	set.SetOutput(stderr)
-	set.Usage = func() {
-		fmt.Fprint(stderr, explainUsage)
-		set.PrintDefaults()
-	}
+	set.SetOutput(io.Discard) // what it says of an argument is the error as well
+	set.Usage = func() {}
 	set.Func("f", "`file` with the manifest, YAML or JSON; \"-\" is standard input; may be given several times", func(file string) error {
 		o.files = append(o.files, file)
 		return nil
@@ -108,8 +105,14 @@ func parseExplainFlags(args []string, stderr io.Writer) (*explainOptions, error)
 	set.StringVar(&o.kubeconfig, "kubeconfig", "", "`path` of a kubeconfig: what exists in its cluster is taken into account; only read, as the user that it names")
 	set.StringVar(&o.output, "o", "table", "`format`: table, json or yaml")
 	config := configFlags(set, &o.Config)
-	if err := set.Parse(args); err != nil {
+	switch err := set.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(stderr, explainUsage)
+		set.SetOutput(stderr)
+		set.PrintDefaults()
 		return nil, err
+	case err != nil:
+		return nil, fmt.Errorf("%w; webhook explain --help shows the flags", err)
 	}
 	switch {
 	case set.NArg() > 0:
@@ -135,11 +138,7 @@ func readManifest(file string, stdin io.Reader) ([]explain.Object, error) {
 		defer f.Close()
 		name, in = file, f
 	}
-	objects, err := explain.Read(in)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return objects, nil
+	return explain.Read(name, in)
 }
 
 // readingClient reads the cluster of a kubeconfig, whose namespace it returns too.

@@ -76,7 +76,11 @@ current-context: here
 		"nothing in it":        {"# nothing\n", []string{"-f", "-"}, 2, "the manifest is empty"},
 		"no manifest":          {"a: [", []string{"-f", "-"}, 2, "standard input: document 1: "},
 		"an argument":          {"", []string{"-f", "-", "x"}, 2, `unexpected argument "x"`},
-		"no such flag":         {"", []string{"--nonsense"}, 2, "flag provided but not defined"},
+		"no such flag":         {"", []string{"--nonsense"}, 2, "flag provided but not defined: -nonsense; webhook explain --help shows the flags"},
+		"a folder":             {"", []string{"-f", "/"}, 2, "webhook explain: /: document 1: read /: is a directory"},
+		"no objects":           {`{"apiVersion":"v1","kind":"List","items":null}`, []string{"-f", "-"}, 2, "the manifest is empty"},
+		"a type that is wrong": {strings.Replace(wellPod, "[{name: v", "x, a: [{name: v", 1), []string{"-f", "-"}, 2, "webhook explain: standard input: document 1: Pod p: spec.volumes is a string; it must be a list\n"},
+		"a kind not known":     {strings.Replace(wellPod, "kind: Pod", "kind: Pdo", 1), []string{"-f", "-"}, 0, "note: Pdo p of v1 is not looked into"},
 		"no such format":       {"", []string{"-f", "-", "-o", "xml"}, 2, `-o: invalid value "xml"; write table, json or yaml`},
 		"a faulty flag":        {wellPod, []string{"-f", "-", "--default-storage=10 GB"}, 2, `--default-storage: invalid quantity "10 GB"`},
 		"no such kubeconfig":   {wellPod, []string{"-f", "-", "--kubeconfig=/does/not/exist"}, 2, "reading the API server's address and credentials"},
@@ -93,6 +97,33 @@ current-context: here
 				t.Errorf("exit code %d, not %d; said %q and %q, not %q", code, tt.code, out, errs, tt.says)
 			}
 		})
+	}
+}
+
+// TestExplainCannotWrite: an answer that nobody gets is none.
+func TestExplainCannotWrite(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	for _, format := range []string{"table", "json", "yaml"} {
+		var errs bytes.Buffer
+		if code := runExplain(t.Context(), []string{"-f", "-", "-o", format}, strings.NewReader(wellPod), full, &errs); code != exitUnknown || !strings.Contains(errs.String(), "no space left") {
+			t.Errorf("%s: exit code %d, said %s", format, code, errs.String())
+		}
+	}
+}
+
+// TestExplainErrorsAreSafe: what a manifest, a file's name or a flag says does not talk to the terminal.
+func TestExplainErrorsAreSafe(t *testing.T) {
+	const evil = "\x1b[2J\u009b2J\n"
+	manifest := `{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"p\u001b[2J","namespace":"\u009b2J\n"},"spec":{}}`
+	for _, args := range [][]string{{"-f", "-"}, {"-f", evil}, {"--" + evil}, {"-f", "-", "--default-storage", evil}, {"-o", evil, "-f", "-"}, {"-f", "-", evil}, {"-f", "-", "--kubeconfig", evil}} {
+		code, out, errs := explained(t, manifest, args...)
+		if line, one := strings.CutSuffix(errs, "\n"); code != exitUnknown || out != "" || !one || line != explain.Printable(line) {
+			t.Errorf("%q: exit code %d, said %q and %q", args, code, out, errs)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -13,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/ensure-volumes/ensure-volumes/pkg/claim"
 	"github.com/ensure-volumes/ensure-volumes/pkg/mutate"
 	"github.com/ensure-volumes/ensure-volumes/pkg/provision"
 )
@@ -42,7 +42,7 @@ type run struct {
 
 // Explain says what would become of a manifest's pods and of those that its
 // objects stand for, each after those before it. It writes nothing. The error
-// says that an object cannot be read, or the cluster.
+// says that an object cannot be read, or the cluster; it may need [Printable].
 func (e *Explainer) Explain(ctx context.Context, manifest []Object) (*Report, error) {
 	w := newWorld(e.Cluster)
 	r := &run{
@@ -68,9 +68,10 @@ func (e *Explainer) Explain(ctx context.Context, manifest []Object) (*Report, er
 		}
 	}
 	if len(r.report.Pods) == 0 {
-		w.note("the manifest has nothing that makes pods")
+		w.note("there is no pod to explain")
 	}
 	r.report.Notes = w.notes
+	makePrintable(reflect.ValueOf(r.report).Elem())
 	return r.report, nil
 }
 
@@ -109,9 +110,11 @@ func (r *run) prepare(ctx context.Context, o *Object, owner *metav1.OwnerReferen
 	if err != nil {
 		return err
 	}
-	var object *metav1.PartialObjectMetadata
-	*owner, object = o.owner(uid)
-	object.Namespace = r.namespace(o)
+	ref, object, err := o.owner(uid)
+	if err != nil {
+		return err
+	}
+	*owner, object.Namespace = ref, r.namespace(o)
 	w.owners[ownerKey{object.GroupVersionKind().GroupKind(), client.ObjectKeyFromObject(object)}] = object
 	return nil
 }
@@ -145,6 +148,9 @@ func (r *run) explain(ctx context.Context, o *Object, owner metav1.OwnerReferenc
 	pods, err := o.pods(namespace, owner)
 	if err != nil {
 		return err
+	}
+	if _, _, known := controller(o.kind.GroupKind()); !known && len(pods) == 0 && o.foreign() {
+		r.world.note("%s %s of %s is not looked into, though it seems to have pods: explain knows %s", o.kind.Kind, o.name(), o.kind.GroupVersion(), knownKinds)
 	}
 	for _, p := range pods {
 		if err := r.world.load(ctx, namespace); err != nil {
@@ -200,7 +206,7 @@ func (r *run) pod(ctx context.Context, o *Object, namespace string, p pod) error
 	before := len(r.world.created)
 	verdict, err := r.handler.Judge(ctx, review)
 	if err != nil {
-		return fmt.Errorf("%s %s/%s: %w", claim.Printable(o.kind.Kind, 64), namespace, o.name(), err)
+		return o.error(err)
 	}
 	r.report.Pods = append(r.report.Pods, r.describe(ctx, o, namespace, p, verdict, r.world.created[before:]))
 	return nil

@@ -3,9 +3,11 @@ package explain_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,9 +17,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 )
-
-const domain = "volumes.opensandbox.io"
 
 // generator makes pods, what they rest on, and what an operator decided.
 type generator struct{ *rand.Rand }
@@ -34,109 +35,21 @@ func (g generator) claimName() string {
 	return pick(g, "home", "data", "cache", "a.b", "elsewhere")
 }
 
-// value is a value for a field, most often a right one.
-func (g generator) value(field string, label bool) string {
-	if g.chance(8) {
-		return pick(g, "", "10 GB", "yes", "0", "-1Gi", "RWO_RWOP", "Fast!", "\x1b[2J")
-	}
-	switch field {
-	case "storage":
-		return pick(g, "1Gi", "1024Mi", "10Gi", "2.5Gi", "1G")
-	case "storageClass", "storageClassName":
-		return pick(g, "fast", "fast", "standard", "archive", "", "fsat")
-	case "accessModes":
-		if label {
-			return pick(g, "RWO", "RWX_ROX", "ReadWriteMany")
-		}
-		return pick(g, "RWO", "RWX,ROX", "ReadWriteOncePod", "RWO, RWX")
-	}
-	return pick(g, "true", "true", "false")
-}
-
-func (g generator) field() string {
-	if g.chance(3) {
-		return pick(g, "Storage", "size", "claims", "claimName", "owner", "created")
-	}
-	fields := []string{"storage", "storageClass", "accessModes", "deleteOnSandboxTermination", "storageClassName"}
-	if g.chance(10) {
-		return "createIfNotExists"
-	}
-	return pick(g, fields...)
-}
-
-// flat adds flat hints to a map.
-func (g generator) flat(m map[string]string, label bool) {
-	for range g.IntN(3) {
-		field, prefix := g.field(), domain
-		if g.chance(2) {
-			prefix = strings.ToUpper(domain)
-		}
-		if name := g.claimName(); g.chance(60) && name != "" {
-			prefix = name + "." + prefix
-		}
-		m[prefix+"/"+field] = g.value(field, label)
-	}
-}
-
-// structured is a list of hints, in JSON or YAML, sometimes broken.
-func (g generator) structured() string {
-	var items []map[string]any
-	for range 1 + g.IntN(3) {
-		item := map[string]any{"claimName": g.claimName()}
-		for range g.IntN(3) {
-			field := g.field()
-			item[field] = g.value(field, false)
-			if g.chance(10) {
-				item[field] = pick[any](g, nil, true, 10, []string{"RWX"}, map[string]any{})
-			}
-		}
-		items = append(items, item)
-	}
-	text, _ := json.Marshal(items)
-	switch {
-	case g.chance(3):
-		return string(text[:len(text)-1])
-	case g.chance(30):
-		return "- claimName: " + g.claimName() + "\n  storage: 3Gi\n"
-	}
-	return string(text)
-}
-
-// metadata are annotations and labels with hints of all forms.
-func (g generator) metadata() (annotations, labels map[string]string) {
-	annotations, labels = map[string]string{}, map[string]string{}
-	if g.chance(60) {
-		g.flat(annotations, false)
-	}
-	if g.chance(20) {
-		g.flat(labels, true)
-	}
-	for _, key := range []string{domain + "/claims", "opensandbox.io/extensions.volumes"} {
-		if g.chance(20) {
-			annotations[key] = g.structured()
-		}
-	}
-	if g.chance(20) {
-		labels["opensandbox.io/id"] = "sb-1"
-	}
-	return annotations, labels
-}
-
 const namespace = "sandboxes"
 
 // world is what exists: a Namespace, StorageClasses, volumes, claims.
-func (g generator) world() []client.Object {
+func (g generator) world() (world []client.Object, defaults written) {
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace, Labels: map[string]string{domain + "/auto-create": "enabled"}}}
 	if g.chance(5) {
 		ns.Labels = nil
 	}
 	if g.chance(25) {
-		ns.Annotations = map[string]string{}
-		g.flat(ns.Annotations, false)
+		ns.Annotations, defaults = map[string]string{}, written{}
+		g.flat(ns.Annotations, false, defaults)
 	}
 	// At least one class: offline, a manifest without any says nothing of them.
 	fast := &storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: "fast"}, Provisioner: "example.com/none"}
-	world := []client.Object{ns, fast}
+	world = []client.Object{ns, fast}
 	if g.chance(60) {
 		standard := fast.DeepCopy()
 		standard.Name, standard.Annotations = "standard", map[string]string{"storageclass.kubernetes.io/is-default-class": "true"}
@@ -153,7 +66,7 @@ func (g generator) world() []client.Object {
 	for _, o := range world {
 		o.GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{Version: "v1", Kind: groupKind(o).Kind, Group: groupKind(o).Group})
 	}
-	return world
+	return world, defaults
 }
 
 // claim is one that exists.
@@ -183,38 +96,59 @@ func (g generator) claim(name string) *corev1.PersistentVolumeClaim {
 	return pvc
 }
 
-// owner is a controller, and the reference of its pods.
-func (g generator) owner() (*metav1.PartialObjectMetadata, *metav1.OwnerReference) {
+// controller is what pods may belong to.
+type controller struct {
+	*metav1.PartialObjectMetadata
+	ref   metav1.OwnerReference // as its pods carry it
+	hints written
+}
+
+func (g generator) controller(name string) *controller {
 	kind := pick(g,
 		schema.GroupVersionKind{Group: "sandbox.opensandbox.io", Version: "v1alpha1", Kind: "BatchSandbox"},
 		schema.GroupVersionKind{Group: "agents.x-k8s.io", Version: "v1beta1", Kind: "Sandbox"},
 		schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: "StatefulSet"},
 	)
-	annotations, labels := g.metadata()
+	annotations, labels, hints := g.metadata()
+	if key := domain + "/deleteOnSandboxTermination"; g.chance(40) {
+		annotations[key] = "true"
+		hints.write("metadata.annotations["+key+"]", "", "deleteOnSandboxTermination", false, "true")
+	}
 	o := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
-		Namespace: namespace, Name: "sb", UID: pick[types.UID](g, "u1", "u2"), Annotations: annotations, Labels: labels,
+		Namespace: namespace, Name: name, UID: pick[types.UID](g, "u1", "u2"), Annotations: annotations, Labels: labels,
 	}}
 	o.SetGroupVersionKind(kind)
 	yes := true
-	return o, &metav1.OwnerReference{
-		APIVersion: kind.GroupVersion().String(), Kind: kind.Kind, Name: "sb", UID: o.UID, Controller: &yes, BlockOwnerDeletion: &yes,
-	}
+	return &controller{o, metav1.OwnerReference{
+		APIVersion: kind.GroupVersion().String(), Kind: kind.Kind, Name: name, UID: o.UID, Controller: &yes, BlockOwnerDeletion: &yes,
+	}, hints}
 }
 
 // podCase is a pod, as admission sees it.
 type podCase struct {
 	metadata map[string]any
 	volumes  []any
+	hints    written
+	owner    *controller // nil: none
+	gone     bool        // the owner is: another has its name, or it is not there
+	made     bool        // by the owner, which is in the manifest
 }
 
-func (g generator) pod() podCase {
-	annotations, labels := g.metadata()
-	p := podCase{metadata: map[string]any{"annotations": annotations, "labels": labels, "name": "p"}}
+func (g generator) pod(name string, owner *controller) *podCase {
+	annotations, labels, hints := g.metadata()
+	p := &podCase{metadata: map[string]any{"annotations": annotations, "labels": labels, "name": name}, hints: hints}
 	if g.chance(20) {
-		p.metadata["name"], p.metadata["generateName"] = "", "p-"
+		p.metadata["name"], p.metadata["generateName"] = "", name+"-"
 	}
 	if g.chance(2) {
 		annotations["kubernetes.io/config.mirror"] = "x"
+	}
+	if owner != nil {
+		ref := owner.ref
+		if g.chance(5) {
+			ref.UID, p.gone = "another", true
+		}
+		p.owner, p.metadata["ownerReferences"] = owner, []any{ref}
 	}
 	n := g.IntN(5)
 	if g.chance(2) {
@@ -233,7 +167,14 @@ func (g generator) pod() podCase {
 	return p
 }
 
-func (p podCase) object() map[string]any {
+func (p *podCase) name() string {
+	if name := fmt.Sprint(p.metadata["name"]); name != "" {
+		return name
+	}
+	return fmt.Sprint(p.metadata["generateName"]) + "*"
+}
+
+func (p *podCase) object() map[string]any {
 	return map[string]any{"apiVersion": "v1", "kind": "Pod", "metadata": p.metadata, "spec": map[string]any{"volumes": p.volumes}}
 }
 
@@ -248,4 +189,68 @@ func (g generator) settings() settings {
 		s.DeleteWithOwner = &no
 	}
 	return s
+}
+
+// controlled are the pods where the first is one that the controller makes of its
+// template, and sometimes makes twice. Their names are those that the controller
+// gives them: they are written down here once more, not taken from the code.
+func (g generator) controlled(pods []*podCase, owner *controller) []*podCase {
+	p := pods[0]
+	p.made = true
+	delete(p.metadata, "generateName")
+	if owner.Kind == "Sandbox" {
+		p.metadata["name"] = owner.Name
+		return pods
+	}
+	p.metadata["name"], p.metadata["generateName"] = owner.Name+"-0", owner.Name+"-"
+	if g.chance(50) {
+		return pods
+	}
+	second := *p
+	second.metadata = maps.Clone(p.metadata)
+	second.metadata["name"] = owner.Name + "-1"
+	return slices.Insert(pods, 1, &second)
+}
+
+// controllerOf is the controller's manifest that the pods come of.
+func (g generator) controllerOf(t *testing.T, pods []*podCase, owner *controller) string {
+	t.Helper()
+	template := map[string]any{
+		"metadata": map[string]any{"annotations": pods[0].metadata["annotations"], "labels": pods[0].metadata["labels"]},
+		"spec":     map[string]any{"volumes": pods[0].volumes},
+	}
+	spec := map[string]any{"template": template}
+	switch {
+	case owner.Kind == "Sandbox":
+		spec = map[string]any{"podTemplate": template}
+	case pods[1].made:
+		spec["replicas"] = 2 + g.IntN(3)
+	default:
+		spec["replicas"] = g.IntN(2)
+	}
+	return g.document(t, map[string]any{
+		"apiVersion": owner.APIVersion, "kind": owner.Kind, "metadata": owner.ObjectMeta, "spec": spec,
+	})
+}
+
+// withPods is an owner as a manifest has it, with pods of its own that use no claims.
+func (g generator) withPods(t *testing.T, owner *controller) string {
+	t.Helper()
+	none := map[string]any{"spec": map[string]any{}}
+	return g.document(t, map[string]any{
+		"apiVersion": owner.APIVersion, "kind": owner.Kind, "metadata": owner.ObjectMeta, "spec": map[string]any{"template": none, "podTemplate": none},
+	})
+}
+
+// document is an object as one of a manifest: JSON most often, which is read faster.
+func (g generator) document(t *testing.T, o any) string {
+	t.Helper()
+	text, err := json.Marshal(o)
+	if err == nil && g.chance(10) {
+		text, err = yaml.JSONToYAML(text)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text) + "\n---\n"
 }

@@ -15,15 +15,14 @@ import (
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	strictjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
-
-	"github.com/ensure-volumes/ensure-volumes/pkg/claim"
 )
 
 // Object is one object of a manifest.
 type Object struct {
-	raw  json.RawMessage
-	kind schema.GroupVersionKind
-	meta metadata
+	where string // the file and the document
+	raw   json.RawMessage
+	kind  schema.GroupVersionKind
+	meta  metadata
 }
 
 // metadata is what is read of an object's.
@@ -39,111 +38,132 @@ type metadata struct {
 
 // Read takes a manifest apart: documents of YAML or JSON, each an object or a
 // list of objects. It is as strict as the API server is with kubectl: a key that
-// stands twice is an error. Its errors name the document.
-func Read(manifest io.Reader) ([]Object, error) {
+// stands twice is an error. Its errors, and those of its objects, name the file
+// and the document.
+func Read(file string, manifest io.Reader) ([]Object, error) {
 	var objects []Object
 	reader := utilyaml.NewYAMLReader(bufio.NewReader(manifest))
 	for n := 1; ; n++ {
+		where := fmt.Sprintf("%s: document %d", file, n)
 		doc, err := reader.Read()
 		if errors.Is(err, io.EOF) {
 			return objects, nil
 		}
-		var found []Object
+		var raws []json.RawMessage
 		if err == nil {
-			found, err = readDocument(doc)
+			raws, err = split(doc)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("document %d: %w", n, err)
+			return nil, fmt.Errorf("%s: %w", where, err)
 		}
-		objects = append(objects, found...)
+		for _, raw := range raws {
+			found, err := readObject(where, raw)
+			if err != nil {
+				return nil, err
+			}
+			objects = append(objects, found...)
+		}
 	}
 }
 
-func readDocument(doc []byte) ([]Object, error) {
+// split makes JSON of a document; where it is JSON, there may be several.
+func split(doc []byte) ([]json.RawMessage, error) {
 	if !bytes.HasPrefix(bytes.TrimSpace(doc), []byte("{")) {
 		raw, err := yaml.YAMLToJSONStrict(doc)
 		if err != nil {
-			return nil, err
+			return nil, errors.New(strings.Join(strings.Fields(err.Error()), " ")) // in one line
 		}
-		return readObject(raw)
+		return []json.RawMessage{raw}, nil
 	}
 	// JSON is read as such: as YAML it may not be indented with tabs.
-	var objects []Object
+	var all []json.RawMessage
 	for decoder := json.NewDecoder(bytes.NewReader(doc)); ; {
 		var raw json.RawMessage
 		if err := decoder.Decode(&raw); errors.Is(err, io.EOF) {
-			return objects, nil
+			return all, nil
 		} else if err != nil {
 			return nil, err
 		}
 		var ignored any
 		if twice, err := strictjson.UnmarshalStrict(raw, &ignored); err != nil || len(twice) > 0 {
-			return nil, errors.Join(append(twice, err)...)
+			return nil, append(twice, err)[0]
 		}
-		found, err := readObject(raw)
-		if err != nil {
-			return nil, err
-		}
-		objects = append(objects, found...)
+		all = append(all, raw)
 	}
 }
 
 // readObject reads an object, or those of a list.
-func readObject(raw json.RawMessage) ([]Object, error) {
+func readObject(where string, raw json.RawMessage) ([]Object, error) {
 	if string(bytes.TrimSpace(raw)) == "null" {
 		return nil, nil // nothing but comments
 	}
 	var head struct {
 		metav1.TypeMeta `json:",inline"`
-		Metadata        json.RawMessage   `json:"metadata"`
-		Items           []json.RawMessage `json:"items"`
+		Metadata        metadata        `json:"metadata"`
+		Items           json.RawMessage `json:"items"`
 	}
-	if err := json.Unmarshal(raw, &head); err != nil {
-		return nil, fmt.Errorf("it is no object of Kubernetes: %w", err)
-	}
-	if head.Kind == "" || head.APIVersion == "" {
-		return nil, errors.New("it is no object of Kubernetes: apiVersion or kind is missing")
-	}
-	if head.Items != nil && strings.HasSuffix(head.Kind, "List") {
-		var objects []Object
-		for i, item := range head.Items {
-			found, err := readObject(item)
-			if err != nil {
-				return nil, fmt.Errorf("items[%d]: %w", i, err)
-			}
-			objects = append(objects, found...)
-		}
-		return objects, nil
-	}
-	o := Object{raw: raw, kind: schema.FromAPIVersionAndKind(head.APIVersion, head.Kind)}
-	if head.Metadata != nil {
-		if err := json.Unmarshal(head.Metadata, &o.meta); err != nil {
-			return nil, fmt.Errorf("%s: metadata: %w; quote it where it shall be a string", claim.Printable(head.Kind, 64), err)
-		}
-	}
+	err := decode(raw, &head)
+	o := Object{where: where, raw: raw, kind: schema.FromAPIVersionAndKind(head.APIVersion, head.Kind), meta: head.Metadata}
 	switch {
+	case err != nil && head.Kind == "":
+		return nil, fmt.Errorf("%s: it is no object of Kubernetes: %w", where, err)
+	case err != nil:
+		return nil, o.error(err)
+	case head.Kind == "":
+		return nil, fmt.Errorf("%s: it is no object of Kubernetes: kind is missing", where)
+	case head.APIVersion == "":
+		return nil, o.error(errors.New("apiVersion is missing"))
+	case head.Kind == "List", strings.HasSuffix(head.Kind, "List") && head.Items != nil:
+		return o.items(head.Items)
 	case o.meta.Name == "" && o.meta.GenerateName == "":
-		return nil, fmt.Errorf("%s: metadata.name is missing", claim.Printable(head.Kind, 64))
+		return nil, o.error(errors.New("metadata.name is missing"))
 	case o.meta.Name == "" && head.Kind != "Pod":
 		o.meta.Name = o.meta.GenerateName + "xxxxx" // its pods are named after it
 	}
 	return []Object{o}, nil
 }
 
-// into decodes the object; its errors name it.
+// items are the objects of a list; null, which Go's clients write, is an empty one.
+func (o *Object) items(raw json.RawMessage) ([]Object, error) {
+	if raw == nil {
+		return nil, o.error(errors.New("items is missing"))
+	}
+	var list struct {
+		Items []json.RawMessage `json:"items"`
+	}
+	if err := o.into(&list); err != nil {
+		return nil, err
+	}
+	var objects []Object
+	for i, item := range list.Items {
+		found, err := readObject(fmt.Sprintf("%s: items[%d]", o.where, i), item)
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, found...)
+	}
+	return objects, nil
+}
+
+// into decodes the object.
 func (o *Object) into(v any) error {
-	if err := json.Unmarshal(o.raw, v); err != nil {
-		return fmt.Errorf("%s %s: %w", claim.Printable(o.kind.Kind, 64), o.name(), err)
+	if err := decode(o.raw, v); err != nil {
+		return o.error(err)
 	}
 	return nil
+}
+
+// error says of which object an error speaks.
+func (o *Object) error(err error) error {
+	return fmt.Errorf("%s: %s: %w", o.where, strings.TrimSpace(o.kind.Kind+" "+o.name()), err)
 }
 
 // name is the object's name, or what it will begin with.
 func (o *Object) name() string { return generated(o.meta.Name, o.meta.GenerateName) }
 
 func generated(name, prefix string) string {
-	if name == "" {
-		name = prefix + "*"
+	if name == "" && prefix != "" {
+		return prefix + "*"
 	}
-	return claim.Printable(name, 253)
+	return name
 }

@@ -27,15 +27,15 @@ import (
 	"github.com/ensure-volumes/ensure-volumes/pkg/provision"
 )
 
-// memory is an API server that every create is a dry run for: it answers as if it
-// had written, and notes what. It refuses the reads that it is told to.
+// memory is an API server with what it is given, and the claims that are created
+// in it. It refuses the reads that it is told to.
 type memory struct {
 	client.Client
-	objects  map[string]client.Object
 	refusals []refusal
 
 	mu      sync.Mutex
-	created []map[string]any
+	objects map[string]client.Object
+	created []map[string]any // as they came, without what differs each time
 }
 
 // refusal is what the API server answers to a read instead.
@@ -87,7 +87,9 @@ func (m *memory) Get(_ context.Context, key client.ObjectKey, into client.Object
 	if err := m.refuse("get " + kind.Kind + " " + key.String()); err != nil {
 		return err
 	}
+	m.mu.Lock()
 	found := m.objects[place(kind, key)]
+	m.mu.Unlock()
 	if found == nil {
 		return apierrors.NewNotFound(schema.GroupResource{Group: kind.Group, Resource: kind.Kind}, key.Name)
 	}
@@ -110,6 +112,8 @@ func (m *memory) List(_ context.Context, list client.ObjectList, options ...clie
 	if err := m.refuse("list " + groupKind(list).Kind); err != nil {
 		return err
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	for _, name := range slices.Sorted(maps.Keys(m.objects)) {
 		object := m.objects[name]
 		if o.Namespace != "" && object.GetNamespace() != o.Namespace {
@@ -133,12 +137,12 @@ func (m *memory) List(_ context.Context, list client.ObjectList, options ...clie
 	return nil
 }
 
-// Create notes a claim and what the API server would add to it.
+// Create stores a claim, with what an API server adds to it.
 func (m *memory) Create(_ context.Context, o client.Object, _ ...client.CreateOption) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	pvc, ok := o.(*corev1.PersistentVolumeClaim)
-	if !ok {
+	pvc, isClaim := o.(*corev1.PersistentVolumeClaim)
+	if !isClaim {
 		return fmt.Errorf("a %T is not created here", o)
 	}
 	if m.objects[place(groupKind(pvc), client.ObjectKeyFromObject(pvc))] != nil {
@@ -155,6 +159,12 @@ func (m *memory) Create(_ context.Context, o client.Object, _ ...client.CreateOp
 	delete(fields, "status")
 	m.created = append(m.created, fields)
 	pvc.CreationTimestamp = metav1.NewTime(time.Now())
+	for _, o := range m.objects {
+		if class, ok := o.(*storagev1.StorageClass); ok && pvc.Spec.StorageClassName == nil && class.Annotations["storageclass.kubernetes.io/is-default-class"] == "true" {
+			pvc.Spec.StorageClassName = &class.Name
+		}
+	}
+	m.objects[place(groupKind(pvc), client.ObjectKeyFromObject(pvc))] = pvc.DeepCopy()
 	return err
 }
 

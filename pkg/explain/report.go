@@ -22,7 +22,8 @@ const (
 	Kind    = "Explanation"
 )
 
-// Report is the answer for a manifest.
+// Report is the answer for a manifest. Its texts can be shown on a terminal:
+// they went through [Printable].
 type Report struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
@@ -135,7 +136,7 @@ func (r *run) describe(ctx context.Context, o *Object, namespace string, p pod, 
 		}
 	}
 	for i, u := range v.Request.Claims {
-		c := Claim{Name: claim.Printable(u.Name, 253), Action: Leave}
+		c := Claim{Name: u.Name, Action: Leave}
 		made := slices.IndexFunc(created, func(pvc *corev1.PersistentVolumeClaim) bool { return pvc.Name == u.Name })
 		exists := r.world.claims[client.ObjectKey{Namespace: namespace, Name: u.Name}]
 		switch {

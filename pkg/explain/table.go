@@ -3,26 +3,25 @@ package explain
 import (
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 )
 
-// Table writes the report for people.
+// Table writes the report for people. It is as printable as its texts are.
 func (r *Report) Table(out io.Writer) error {
 	var b strings.Builder
 	for _, p := range r.Pods {
 		p.table(&b)
 	}
 	for _, n := range r.Notes {
-		fmt.Fprintf(&b, "note: %s\n", printable(n))
+		fmt.Fprintf(&b, "note: %s\n", n)
 	}
 	_, err := io.WriteString(out, b.String())
 	return err
 }
 
 func (p *Pod) table(b *strings.Builder) {
-	fmt.Fprintf(b, "%s %s/%s", printable(p.Object.Kind), printable(p.Object.Namespace), p.Object.Name)
+	fmt.Fprintf(b, "%s %s/%s", p.Object.Kind, p.Object.Namespace, p.Object.Name)
 	if p.Object.Kind != "Pod" || p.Object.APIVersion != "v1" {
 		fmt.Fprintf(b, ", pod %s", p.Name)
 	}
@@ -35,21 +34,21 @@ func (p *Pod) table(b *strings.Builder) {
 	p.claims(b)
 	if r := p.Refusal; r != nil {
 		for _, c := range r.Causes {
-			fmt.Fprintf(b, "  refused: %s: %s\n", printable(c.Path), printable(c.Text))
+			fmt.Fprintf(b, "  refused: %s: %s\n", c.Path, c.Text)
 		}
 		if len(r.Causes) == 0 {
-			fmt.Fprintf(b, "  refused: %s\n", printable(r.Message))
+			fmt.Fprintf(b, "  refused: %s\n", r.Message)
 		}
 	} else {
 		for _, f := range p.Faults {
-			fmt.Fprintf(b, "  fault: %s: %s\n", printable(f.Path), printable(f.Text))
+			fmt.Fprintf(b, "  fault: %s: %s\n", f.Path, f.Text)
 		}
 	}
 	for _, w := range p.Warnings {
-		fmt.Fprintf(b, "  warning: %s\n", printable(w))
+		fmt.Fprintf(b, "  warning: %s\n", w)
 	}
 	for _, n := range p.Notes {
-		fmt.Fprintf(b, "  note: %s\n", printable(n))
+		fmt.Fprintf(b, "  note: %s\n", n)
 	}
 	b.WriteByte('\n')
 }
@@ -68,14 +67,14 @@ func (p *Pod) claims(b *strings.Builder) {
 		}
 		name, action := c.Name, c.Action
 		for _, v := range c.Values {
-			value := printable(v.Value)
+			value := v.Value
 			if value == "" {
 				value = `""`
 				if v.From == FromDefault {
 					value = "the cluster's"
 				}
 			}
-			fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\n", name, action, v.Field, value, printable(v.From))
+			fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\n", name, action, v.Field, value, v.From)
 			name, action = "", ""
 		}
 	}
@@ -83,18 +82,4 @@ func (p *Pod) claims(b *strings.Builder) {
 	for row := range strings.Lines(rows.String()) {
 		b.WriteString(strings.TrimRight(row, " \n") + "\n")
 	}
-}
-
-// printable keeps what a manifest says from talking to a terminal, and quotes
-// that stand in it as they are.
-func printable(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		if strconv.IsPrint(r) {
-			b.WriteRune(r)
-		} else {
-			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
-		}
-	}
-	return b.String()
 }
