@@ -21,7 +21,7 @@ func TestTheSchemaOfPVC(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("a", 253)
 	ours, theirs := world.namespace(t), world.quiet(t)
-	guided, before := world.opensandbox(t, ours, false, true), world.opensandbox(t, theirs, false, false)
+	guided, before := world.opensandbox(t, ours, false, asGuided), world.opensandbox(t, theirs, false, asInstalled)
 	for i, test := range []struct {
 		pvc     string // without the claimName
 		name    string // of the claim; "": some name
