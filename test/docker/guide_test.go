@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ensure-volumes/ensure-volumes/test/docs"
+	"github.com/ensure-volumes/ensure-volumes/test/engine"
 )
 
 // TestGuide does what docs/opensandbox.md says in its section on Docker, with the companion in its place and the configuration that
@@ -36,7 +37,7 @@ func TestGuide(t *testing.T) {
 	}}
 	t.Cleanup(func() {
 		for _, args := range [][]string{{"rm", "--force", "sandbox-9b04", "sandbox-5e7c"}, {"volume", "rm", "--force", "bob-home", "alice-home", "models"}, {"rmi", sandboxes}} {
-			_, _, _ = docker(t, shared.Socket, "", args...)
+			_ = engine.CLI(context.Background(), shared.Socket, args...).Run() // what the guide has not come to is not there
 		}
 	})
 	run := 0
