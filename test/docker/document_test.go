@@ -40,19 +40,19 @@ func TestDocument(t *testing.T) {
 	before := direct(t, "ps", "--all", "--quiet")
 
 	// The system's own python3 is the one that has docker-py.
-	environment := append(c.environment, "PATH="+filepath.Join(root, "bin")+":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-		"DOCKER_CONFIG="+filepath.Join(c.dir, "none"))
+	shell := docs.Shell{Dir: root, Env: append(c.environment, "PATH="+filepath.Join(root, "bin")+":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"DOCKER_CONFIG="+filepath.Join(c.dir, "none"))}
 	installed := false
 	for _, b := range blocks {
 		if install := b.Section == "As a container"; !install && !installed {
 			c.wait(t)
 			installed = true
-			environment = append(environment, "DOCKER_HOST=unix://"+c.socket())
+			shell.Env = append(shell.Env, "DOCKER_HOST=unix://"+c.socket())
 		} else if install && installed {
 			t.Fatalf("line %d: the companion is installed by now", b.Line)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		err := docs.Run(ctx, root, environment, b)
+		err := shell.Run(ctx, b)
 		cancel()
 		if err != nil {
 			t.Fatalf("docs/docker.md, %q: %v", b.Section, err)

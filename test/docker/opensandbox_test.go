@@ -3,8 +3,11 @@ package docker
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -12,11 +15,11 @@ import (
 
 // sandbox is what became of an OpenSandbox server's requests.
 type sandbox struct {
-	Found    bool
+	Found    []string // volumes that were there
 	ID       string
 	Warnings []string
-	Status   int    // of a refusal
-	Kind     string // the exception that docker-py makes of it
+	Status   int    // of the engine's refusal
+	Kind     string // the exception that docker-py makes of it; "" where the server refuses by itself
 	Message  string
 }
 
@@ -33,30 +36,47 @@ func withDockerPy(t *testing.T) string {
 	return ""
 }
 
+// asServer is what an OpenSandbox server asks of a companion, for a request.
+func asServer(t *testing.T, c *companion, id, request string, flags ...string) *sandbox {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	file := filepath.Join(t.TempDir(), "request.json")
+	if err := os.WriteFile(file, []byte(request), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	script := filepath.Join(repository(t), "test", "standin", "ondocker.py")
+	cmd := exec.CommandContext(ctx, withDockerPy(t), append([]string{script, "create", "--json", "--id", id, "-f", file}, flags...)...)
+	cmd.Env = append(os.Environ(), "DOCKER_HOST=unix://"+c.Socket)
+	var errs strings.Builder
+	cmd.Stderr = &errs
+	out, err := cmd.Output()
+	said := new(sandbox)
+	if err == nil {
+		err = json.Unmarshal(out, said)
+	}
+	if err != nil {
+		t.Fatalf("%v: %s%s", err, out, errs.String())
+	}
+	if said.ID != "" {
+		t.Cleanup(func() {
+			_, _, _ = call(context.Background(), shared.Socket, http.MethodDelete, "/containers/"+said.ID+"?force=1", "")
+		})
+	}
+	return said
+}
+
 // TestOpenSandbox: an unmodified server, through docker-py, gets volumes of the
 // default class; what its caller's metadata can say counts where it can.
 func TestOpenSandbox(t *testing.T) {
-	python := withDockerPy(t)
 	between := interpose(t, shared.Socket)
 	c := startBefore(t, between.socket, strings.Replace(config, "defaultClass: standard", "defaultClass: ram", 1))
-	serve := func(volume, create string, labels ...string) *sandbox {
+	made := 0
+	serve := func(volume, pvc, metadata string, flags ...string) *sandbox {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		out, err := exec.CommandContext(ctx, python, append([]string{"testdata/opensandbox.py", c.Socket, image, volume, create}, labels...)...).Output()
-		said := new(sandbox)
-		if err == nil {
-			err = json.Unmarshal(out, said)
-		}
-		if err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-		if said.ID != "" {
-			t.Cleanup(func() {
-				_, _, _ = call(context.Background(), shared.Socket, http.MethodDelete, "/containers/"+said.ID+"?force=1", "")
-			})
-		}
-		return said
+		made++
+		return asServer(t, c, fmt.Sprint("served-", made), fmt.Sprintf(`{"image":{"uri":%q},"entrypoint":["sh"],"metadata":{%s},
+			"volumes":[{"name":"data","pvc":{"claimName":%q%s},"mountPath":"/data"}]}`, image, metadata, volume, pvc), flags...)
 	}
 	mounted := func(said *sandbox, volume string) {
 		t.Helper()
@@ -70,37 +90,37 @@ func TestOpenSandbox(t *testing.T) {
 
 	// The server's sequence. Its volume is of the default class, its own label kept.
 	between.when(nil, nil)
-	said := serve("sandbox", "yes")
+	said := serve("sandbox", "", "")
 	mounted(said, "sandbox")
 	v := look(t, shared.Socket, "sandbox")
-	if said.Found || len(said.Warnings) > 0 || !v.ensured("ram") || v.Options["o"] != "size=1073741824" || v.Labels["opensandbox.io/volume-managed-by"] != "server" {
+	if len(said.Found) > 0 || len(said.Warnings) > 0 || !v.ensured("ram") || v.Options["o"] != "size=1073741824" || v.Labels["opensandbox.io/volume-managed-by"] != "server" {
 		t.Errorf("%+v: the volume is %+v", said, v)
 	}
-	if got := between.requests("POST "); len(got) != 2 || got[0] != "POST /volumes/create" || got[1] != "POST /containers/create" {
+	if got := between.requests("POST "); len(got) != 2 || got[0] != "POST /volumes/create" || !strings.HasPrefix(got[1], "POST /containers/create") {
 		t.Errorf("the engine was asked %q", got)
 	}
 	// The next sandbox finds it. Metadata with a hint comes too late for it, and says so.
-	said = serve("sandbox", "yes", domain+"storage=2Gi", domain+"storageClass=standard")
+	said = serve("sandbox", "", `"`+domain+`storage":"2Gi","`+domain+`storageClass":"standard"`)
 	mounted(said, "sandbox")
-	if want := `volume "sandbox" exists: storage 2Gi asked, it has 1Gi`; !said.Found || len(said.Warnings) != 2 || said.Warnings[0] != want {
+	if want := `volume "sandbox" exists: storage 2Gi asked, it has 1Gi`; len(said.Found) != 1 || len(said.Warnings) != 2 || said.Warnings[0] != want {
 		t.Errorf("got %+v", said)
 	}
 	// Without the server's own create the hints decide.
-	said = serve("sandbox-hinted", "never", domain+"storage=2Mi", "sandbox-hinted."+domain+"accessModes=RWO_RWX")
+	said = serve("sandbox-hinted", "", `"`+domain+`storage":"2Mi","sandbox-hinted.`+domain+`accessModes":"RWO_RWX"`, "--leave-volumes")
 	mounted(said, "sandbox-hinted")
 	if v := look(t, shared.Socket, "sandbox-hinted"); !v.ensured("ram") || v.Options["o"] != "size=2097152" || len(said.Warnings) > 0 {
 		t.Errorf("%+v: the volume is %+v", said, v)
 	}
 	// Refusals are docker-py's errors, with the fix for the server to pass on.
-	said = serve("sandbox-refused", "never", domain+"storage=10GB")
+	said = serve("sandbox-refused", "", `"`+domain+`storage":"10GB"`, "--leave-volumes")
 	if want := "Labels[" + domain + `storage]: invalid quantity "10GB"; write it as "10Gi"`; said.Status != 400 || said.Kind != "APIError" || said.Message != want {
 		t.Errorf("got %+v", said)
 	}
-	if said = serve("sandbox-refused", "no"); said.Found || !strings.Contains(said.Message, "the server's own refusal") {
+	if said = serve("sandbox-refused", `,"createIfNotExists":false`, ""); said.ID != "" || !strings.HasPrefix(said.Message, "400: ") {
 		t.Errorf("got %+v", said)
 	}
 	c.reconfigure(t, "volumeAutoCreate: false\n"+config)
-	said = serve("sandbox-refused", "never")
+	said = serve("sandbox-refused", "", "", "--leave-volumes")
 	if said.Status != 404 || said.Kind != "NotFound" || !strings.Contains(said.Message, "switched off") {
 		t.Errorf("got %+v", said)
 	}

@@ -12,6 +12,8 @@
 // A command of a console block may fail only where the document shows how it does: where the last line to expect is not
 // "…". A line that ends in a backslash, and a here-document, are continued on lines that begin with "> ".
 //
-// Blocks in yaml, text and promql are illustrations and are not run. Every other kind is an error: a command that nobody runs
-// may be wrong.
+// What a script exports holds for everything after it.
+//
+// Blocks in yaml, text and promql are illustrations and are not run; who wants none of them in a document asks for them. Every
+// other kind is an error: a command that nobody runs may be wrong.
 package docs

@@ -1,6 +1,7 @@
 package docs_test
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -47,6 +48,16 @@ func TestParse(t *testing.T) {
 	}
 	if s := b.Steps[1]; s.Command != "cat <<E\n# no heading\nE" || strings.Join(s.Output, "|") != "# no heading" {
 		t.Errorf("its second command: %+v", s)
+	}
+}
+
+func TestIllustrations(t *testing.T) {
+	shown, err := docs.Illustrations(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(shown) != 1 || shown[0].Section != "Section" || shown[0].Line != 18 || len(shown[0].Steps) > 0 {
+		t.Errorf("what is not run: %+v", shown)
 	}
 }
 
@@ -126,12 +137,36 @@ func TestRun(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = docs.Run(t.Context(), t.TempDir(), []string{"PATH=/usr/bin:/bin", "GREETING=hello"}, blocks[0])
+		shell := docs.Shell{Dir: t.TempDir(), Env: []string{"PATH=/usr/bin:/bin", "GREETING=hello"}}
+		err = shell.Run(t.Context(), blocks[0])
 		switch {
 		case c.wrong == "" && err != nil:
 			t.Errorf("%s: %v", name, err)
 		case c.wrong != "" && (err == nil || !strings.Contains(err.Error(), c.wrong)):
 			t.Errorf("%s: %v, want %s", name, err, c.wrong)
+		}
+	}
+}
+
+// What a script exports holds for the blocks after it, and nothing else of one block does.
+func TestExports(t *testing.T) {
+	blocks, err := docs.Parse("```sh\nexport GREETING='hello\nyou' PATH=$PWD/bin:$PATH\nmkdir sub\ncd sub\nunexported=x\n```\n" +
+		"```console\n$ echo \"$GREETING\"; echo ${PATH%%/bin*}; pwd; echo ${unexported-none}; export GREETING=bye\nhello\nyou\nDIR\nDIR\nnone\n" +
+		"$ echo \"$GREETING\"\nhello\nyou\n```\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, line := range blocks[1].Steps[0].Output {
+		blocks[1].Steps[0].Output[i] = strings.ReplaceAll(line, "DIR", dir)
+	}
+	shell := docs.Shell{Dir: dir, Env: []string{"PATH=/usr/bin:/bin", "GREETING=none"}}
+	for _, b := range blocks {
+		if err := shell.Run(t.Context(), b); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

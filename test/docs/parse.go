@@ -12,13 +12,13 @@ const (
 	console = "console"
 )
 
-// Block is one fenced block of a document that is run.
+// Block is one fenced block of a document.
 type Block struct {
 	// Section is the last heading before it.
 	Section string
 	// Line is where its first line stands in the document, from 1.
 	Line int
-	// Steps are its commands: one in a script, one or more in a console block.
+	// Steps are its commands: one in a script, one or more in a console block, none where nobody runs it.
 	Steps []Step
 }
 
@@ -36,7 +36,17 @@ type Step struct {
 // Parse finds the blocks of a document that are run, in their order. A block of a kind that is not known, and one that does not
 // end, are errors.
 func Parse(markdown string) ([]Block, error) {
-	var blocks []Block
+	blocks, _, err := parse(markdown)
+	return blocks, err
+}
+
+// Illustrations finds the blocks of a document that nobody runs, in their order. They have no steps. Errors are those of [Parse].
+func Illustrations(markdown string) ([]Block, error) {
+	_, blocks, err := parse(markdown)
+	return blocks, err
+}
+
+func parse(markdown string) (run, shown []Block, err error) {
 	section := ""
 	lines := strings.Split(markdown, "\n")
 	for i := 0; i < len(lines); i++ {
@@ -51,7 +61,7 @@ func Parse(markdown string) ([]Block, error) {
 		first := i + 1
 		end := slices.IndexFunc(lines[first:], func(l string) bool { return strings.TrimSpace(l) == "```" })
 		if end < 0 {
-			return nil, fmt.Errorf("line %d: the block does not end", first)
+			return nil, nil, fmt.Errorf("line %d: the block does not end", first)
 		}
 		i = first + end
 		body := make([]string, end)
@@ -59,27 +69,26 @@ func Parse(markdown string) ([]Block, error) {
 			// Of a block in a list the list's indentation is no part.
 			var within bool
 			if body[n], within = strings.CutPrefix(l, indent); !within && strings.TrimSpace(l) != "" {
-				return nil, fmt.Errorf("line %d: indented less than the block that it is in", first+n+1)
+				return nil, nil, fmt.Errorf("line %d: indented less than the block that it is in", first+n+1)
 			}
 		}
 		block := Block{Section: section, Line: first + 1}
-		var err error
 		switch kind {
 		case script:
 			block.Steps = []Step{{Line: first + 1, Command: strings.Join(body, "\n")}}
 		case console:
-			block.Steps, err = session(body, first+1)
+			if block.Steps, err = session(body, first+1); err != nil {
+				return nil, nil, err
+			}
 		case "yaml", "text", "promql":
+			shown = append(shown, block)
 			continue
 		default:
-			err = fmt.Errorf("line %d: a block of kind %q; write sh or console for what is run, yaml, text or promql for what is not", first, kind)
+			return nil, nil, fmt.Errorf("line %d: a block of kind %q; write sh or console for what is run, yaml, text or promql for what is not", first, kind)
 		}
-		if err != nil {
-			return nil, err
-		}
-		blocks = append(blocks, block)
+		run = append(run, block)
 	}
-	return blocks, nil
+	return run, shown, nil
 }
 
 // fence reads the line that opens a block.

@@ -22,11 +22,12 @@ func TestOperations(t *testing.T) {
 	}
 	g := newGround(t)
 	before := g.everything(t)
+	shell := docs.Shell{Dir: g.root, Env: g.environment()}
 	for _, b := range blocks {
 		begin := time.Now()
 		// The longest thing that it waits for is the end of a replica, 2 minutes.
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-		err := docs.Run(ctx, g.root, g.environment(), b)
+		err := shell.Run(ctx, b)
 		cancel()
 		if err != nil {
 			t.Fatalf("docs/operations.md, %q: %v", b.Section, err)

@@ -11,9 +11,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/ensure-volumes/ensure-volumes/test/process"
+	"github.com/ensure-volumes/ensure-volumes/test/standin"
 )
 
 // The kinds that own sandbox pods, and the versions that they are served at.
@@ -50,7 +52,20 @@ func (g *ground) kinds(t *testing.T) {
 			warned := person.warned()
 			kinds.without[apiVersion] = fmt.Sprintf("error %v, warnings %q, %s", err, warned, g.describe(t.Context(), ns, claim))
 		}
-		kinds.err = g.installKinds(t.Context())
+		if err := g.installKinds(t.Context()); err != nil {
+			kinds.err = err
+			return
+		}
+		// A kind is served a moment after it is established.
+		for _, kind := range []schema.GroupVersionKind{
+			schema.FromAPIVersionAndKind(batchSandbox, "BatchSandbox"), standin.KindPool,
+			schema.FromAPIVersionAndKind(sandbox, "Sandbox"), schema.FromAPIVersionAndKind(sandboxBefore, "Sandbox"),
+		} {
+			list := &unstructured.UnstructuredList{}
+			list.SetGroupVersionKind(kind)
+			wait(t, kind.String()+" is served", func(ctx context.Context) error { return g.admin.List(ctx, list, client.InNamespace(ns)) })
+		}
+		kinds.err = nil
 	})
 	if kinds.err != nil {
 		t.Fatal(kinds.err)
@@ -110,8 +125,9 @@ func (g *ground) owner(t *testing.T, apiVersion, ns, name string, annotations ..
 	o.SetName(name)
 	p := hinted(&corev1.Pod{}, annotations...)
 	o.SetAnnotations(p.Annotations)
-	// A kind is served a moment after it is established.
-	wait(t, kindOf(apiVersion)+" "+name+" can be created", func(ctx context.Context) error { return g.admin.Create(ctx, o) })
+	if err := g.admin.Create(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
 	return o
 }
 

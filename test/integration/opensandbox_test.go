@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -24,6 +25,14 @@ const (
 	serverRole      = "opensandbox-server-role"
 )
 
+// What the server's account may do with claims: as its own installation has it, as the guide changes it, and without the one
+// verb that matters.
+const (
+	asInstalled = "create delete get list patch"
+	asGuided    = "get list"
+	butCreate   = "delete get list patch"
+)
+
 // opensandbox is an OpenSandbox of one test: its server, its controllers, and what warnings these were given.
 type opensandbox struct {
 	*standin.Server
@@ -33,14 +42,19 @@ type opensandbox struct {
 	logged      []string
 }
 
-// opensandbox installs one that acts as its own installation's accounts do. With the guide followed the server may not create claims.
-func (g *ground) opensandbox(t *testing.T, ns string, agentSandbox, guided bool) *opensandbox {
+// opensandbox installs one that acts as its own installation's accounts do, but that the server may do with claims what is said.
+func (g *ground) opensandbox(t *testing.T, ns string, agentSandbox bool, may string) *opensandbox {
 	t.Helper()
 	g.kinds(t)
-	o := &opensandbox{made: g.as(t, controllersUser), user: serverUser}
-	if guided {
-		o.user = g.withoutCreate(t)
+	if may == asInstalled {
+		return g.opensandboxOf(t, ns, agentSandbox, serverUser)
 	}
+	return g.opensandboxOf(t, ns, agentSandbox, g.limited(t, may))
+}
+
+func (g *ground) opensandboxOf(t *testing.T, ns string, agentSandbox bool, user string) *opensandbox {
+	t.Helper()
+	o := &opensandbox{made: g.as(t, controllersUser), user: user}
 	o.controllers.Client = o.made
 	o.Server = &standin.Server{
 		Client: g.as(t, o.user), Namespace: ns, AgentSandbox: agentSandbox, Timeout: 5 * time.Second,
@@ -49,20 +63,12 @@ func (g *ground) opensandbox(t *testing.T, ns string, agentSandbox, guided bool)
 	return o
 }
 
-// withoutCreate is a user with the server's role, as the guide has it changed: of claims there is only get and list.
-func (g *ground) withoutCreate(t *testing.T) string {
+// limited is a user of this test with the server's role, but for what it may do with claims.
+func (g *ground) limited(t *testing.T, may string) string {
 	t.Helper()
-	role := &rbacv1.ClusterRole{}
-	if err := g.admin.Get(t.Context(), client.ObjectKey{Name: serverRole}, role); err != nil {
-		t.Fatal(err)
-	}
-	for i, rule := range role.Rules {
-		if slices.Equal(rule.Resources, []string{"persistentvolumeclaims"}) {
-			role.Rules[i].Verbs = []string{"get", "list"}
-		}
-	}
-	user := "guided-" + strings.ToLower(strings.ReplaceAll(t.Name(), "/", "-"))
-	made := &rbacv1.ClusterRole{Rules: role.Rules}
+	g.kinds(t) // and the server's role with them
+	user := "server-" + strings.ToLower(strings.ReplaceAll(t.Name(), "/", "-"))
+	made := &rbacv1.ClusterRole{Rules: g.serverRules(t, may)}
 	made.Name = user
 	g.create(t, made)
 	bound := &rbacv1.ClusterRoleBinding{
@@ -71,11 +77,63 @@ func (g *ground) withoutCreate(t *testing.T) string {
 	}
 	bound.Name = user
 	g.create(t, bound)
-	server := g.as(t, user)
-	wait(t, "the account's permissions are known", func(ctx context.Context) error {
-		return server.List(ctx, &corev1.PersistentVolumeClaimList{}, client.InNamespace("default"))
-	})
+	g.knownToBeLimited(t, user, may)
 	return user
+}
+
+// limit changes what a user that limited has made may do with claims.
+func (g *ground) limit(t *testing.T, user, may string) {
+	t.Helper()
+	role := &rbacv1.ClusterRole{}
+	role.Name = user
+	patch := client.MergeFrom(role.DeepCopy())
+	role.Rules = g.serverRules(t, may)
+	if err := g.admin.Patch(t.Context(), role, patch); err != nil {
+		t.Fatal(err)
+	}
+	g.knownToBeLimited(t, user, may)
+}
+
+// serverRules are the rules of the server's role, with what may be done with claims replaced.
+func (g *ground) serverRules(t *testing.T, may string) []rbacv1.PolicyRule {
+	t.Helper()
+	role := &rbacv1.ClusterRole{}
+	if err := g.admin.Get(t.Context(), client.ObjectKey{Name: serverRole}, role); err != nil {
+		t.Fatal(err)
+	}
+	for i, rule := range role.Rules {
+		if slices.Equal(rule.Resources, []string{"persistentvolumeclaims"}) {
+			if got := strings.Join(rule.Verbs, " "); got != asInstalled {
+				t.Fatalf("as installed the server may %s claims, not %s", got, asInstalled)
+			}
+			role.Rules[i].Verbs = strings.Fields(may)
+			return role.Rules
+		}
+	}
+	t.Fatalf("no rule of %s is about claims alone", serverRole)
+	return nil
+}
+
+// knownToBeLimited returns once the API server has heard what a user may do with claims.
+func (g *ground) knownToBeLimited(t *testing.T, user, may string) {
+	t.Helper()
+	for _, verb := range strings.Fields(asInstalled) {
+		ask := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+			User:               user,
+			ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: "default", Verb: verb, Resource: "persistentvolumeclaims"},
+		}}
+		want := slices.Contains(strings.Fields(may), verb)
+		wait(t, "it is known who may "+verb+" claims", func(ctx context.Context) error {
+			asked := ask.DeepCopy()
+			if err := g.admin.Create(ctx, asked); err != nil {
+				return err
+			}
+			if asked.Status.Allowed != want {
+				return fmt.Errorf("%s may %s them: %t", user, verb, asked.Status.Allowed)
+			}
+			return nil
+		})
+	}
 }
 
 // ask sends a request to the server, with the controllers at work meanwhile.
@@ -112,7 +170,9 @@ func (g *ground) apply(t *testing.T, ns, manifest string) *unstructured.Unstruct
 		t.Fatal(err)
 	}
 	cr.SetNamespace(ns)
-	wait(t, cr.GetKind()+" "+cr.GetName()+" can be created", func(ctx context.Context) error { return g.admin.Create(ctx, cr) })
+	if err := g.admin.Create(t.Context(), cr); err != nil {
+		t.Fatal(err)
+	}
 	return cr
 }
 
@@ -135,11 +195,7 @@ func (g *ground) did(t *testing.T, ns, user, resource string) []string {
 	t.Helper()
 	var all []string
 	for _, e := range g.events(t, ns) {
-		who := e.User.Username
-		if e.ImpersonatedUser.Username != "" {
-			who = e.ImpersonatedUser.Username
-		}
-		if who == user && e.ObjectRef.Namespace == ns && e.ObjectRef.Resource == resource {
+		if e.who() == user && e.ObjectRef.Namespace == ns && e.ObjectRef.Resource == resource {
 			all = append(all, strings.Join(strings.Fields(fmt.Sprint(e.Verb, " ", e.ObjectRef.Name, " ", e.ResponseStatus.Code)), " "))
 		}
 	}

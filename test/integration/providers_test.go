@@ -32,7 +32,7 @@ func TestARequestReachesTheClaims(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ns := world.namespace(t)
-			o := world.opensandbox(t, ns, agentSandbox, true)
+			o := world.opensandbox(t, ns, agentSandbox, asGuided)
 			if err := o.ask(t, "3f2a", request(t, alices)); err != nil {
 				t.Fatal(err)
 			}
@@ -93,7 +93,7 @@ spec:
 func TestABatchOfSandboxes(t *testing.T) {
 	t.Parallel()
 	ns := world.namespace(t)
-	o := world.opensandbox(t, ns, false, true)
+	o := world.opensandbox(t, ns, false, asGuided)
 	cr := world.apply(t, ns, strings.Replace(three, "SIZE", "4 GB", 1))
 	for range 2 {
 		err := o.controllers.Once(t.Context(), ns)
@@ -150,7 +150,7 @@ func TestABatchOfSandboxes(t *testing.T) {
 func TestASandboxOfTheOlderVersion(t *testing.T) {
 	t.Parallel()
 	ns := world.namespace(t)
-	o := world.opensandbox(t, ns, true, true)
+	o := world.opensandbox(t, ns, true, asGuided)
 	cr := world.apply(t, ns, `
 apiVersion: agents.x-k8s.io/v1alpha1
 kind: Sandbox
@@ -177,7 +177,7 @@ spec:
 func TestAPool(t *testing.T) {
 	t.Parallel()
 	ns := world.namespace(t)
-	o := world.opensandbox(t, ns, false, true)
+	o := world.opensandbox(t, ns, false, asGuided)
 	world.apply(t, ns, `
 apiVersion: sandbox.opensandbox.io/v1alpha1
 kind: Pool

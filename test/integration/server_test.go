@@ -28,7 +28,7 @@ func TestAServerThatMayNotCreateClaims(t *testing.T) {
 		t.Run(fmt.Sprint("agent-sandbox ", agentSandbox), func(t *testing.T) {
 			t.Parallel()
 			ns := world.namespace(t)
-			o := world.opensandbox(t, ns, agentSandbox, true)
+			o := world.opensandbox(t, ns, agentSandbox, asGuided)
 			if err := o.ask(t, "a1", request(t, sizes)); err != nil {
 				t.Fatal(err)
 			}
@@ -53,7 +53,7 @@ func TestAServerThatMayCreateClaims(t *testing.T) {
 		t.Run(fmt.Sprint("agent-sandbox ", agentSandbox), func(t *testing.T) {
 			t.Parallel()
 			ns := world.namespace(t)
-			o := world.opensandbox(t, ns, agentSandbox, false)
+			o := world.opensandbox(t, ns, agentSandbox, asInstalled)
 			if err := o.ask(t, "a1", request(t, sizes)); err != nil {
 				t.Fatal(err)
 			}
@@ -94,17 +94,17 @@ func TestAnotherSandboxsClaim(t *testing.T) {
 volumes: [{name: home, pvc: {claimName: home, deleteOnSandboxTermination: true}, mountPath: /home}]
 extensions: {opensandbox.extensions.volumes: '[{"claimName":"home","deleteOnSandboxTermination":true}]'}
 `
-	for name, guided := range map[string]bool{"before": false, "guided": true} {
+	for name, may := range map[string]string{"before": asInstalled, "guided": asGuided} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ns := world.namespace(t)
-			o := world.opensandbox(t, ns, false, guided)
+			o := world.opensandbox(t, ns, false, may)
 			if err := o.ask(t, "a1", request(t, text)); err != nil {
 				t.Fatal(err)
 			}
 			c := world.claim(t, ns, "home")
 			err := o.ask(t, "b2", request(t, text))
-			if !guided {
+			if may == asInstalled {
 				if err == nil || !strings.HasPrefix(err.Error(), "409 ") {
 					t.Errorf("the server answers %v", err)
 				}
@@ -143,7 +143,7 @@ func TestRefusalsReachTheSandboxsOwner(t *testing.T) {
 			t.Parallel()
 			ns := world.namespace(t)
 			world.quota(t, ns, map[string]string{"requests.storage": "20Gi"})
-			o := world.opensandbox(t, ns, test.agentSandbox, true)
+			o := world.opensandbox(t, ns, test.agentSandbox, asGuided)
 			o.Timeout = 10 * time.Second
 			r := request(t, "volumes: [{name: home, pvc: {claimName: home}, mountPath: /home}]")
 			r.Extensions = map[string]string{"opensandbox.extensions.volumes": "[" + test.hint + "]"}

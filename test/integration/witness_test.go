@@ -40,6 +40,14 @@ type auditEvent struct {
 	Annotations map[string]string `json:"annotations"`
 }
 
+// who is the user that a request counts as.
+func (e auditEvent) who() string {
+	if e.ImpersonatedUser.Username != "" {
+		return e.ImpersonatedUser.Username
+	}
+	return e.User.Username
+}
+
 // events are the requests in the audit log whose line holds a text, such as a
 // namespace's name. The API server writes each before it answers.
 func (g *ground) events(t *testing.T, text string) []auditEvent {

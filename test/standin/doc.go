@@ -10,7 +10,7 @@
 //     as of pull request 1752 (September 2026): the order of a create, what it reads and writes of claims, what it deletes and
 //     when. That it deletes claims is of pull request 880 (May 2026), that it answers a quota at once of 1752.
 //   - the same, services/k8s/batchsandbox_provider.py (commit 068d204), agent_sandbox_provider.py (075531e) and volume_helper.py
-//     (714cac6): the custom resources.
+//     (714cac6): the custom resources. That a Sandbox is written at v1beta1 is of pull request 1763 (September 2026).
 //   - the same, server/opensandbox_server/api/schema.py (075531e): the request, the PVC model and its patterns;
 //     extensions/codec.py (33b299a): where extensions go.
 //   - the same, kubernetes/internal/controller/batchsandbox_controller.go (0173b12), pool_controller.go and apis.go (06a51bd):

@@ -1,6 +1,8 @@
 package standin
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -43,13 +45,63 @@ type PVC struct {
 	AccessModes                []string `json:"accessModes"`
 }
 
+// UnmarshalJSON reads what OpenSandbox's model reads: each field by its alias or by its name in snake case, booleans in every way
+// that pydantic knows, and fields that nobody knows are passed over.
+func (p *PVC) UnmarshalJSON(data []byte) error {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(data, &fields); err != nil {
+		return fmt.Errorf("reading pvc: %w", err)
+	}
+	read := func(alias, name string, into any) error {
+		text, ok := fields[alias]
+		if !ok {
+			text, ok = fields[name]
+		}
+		if !ok {
+			return nil
+		}
+		if err := json.Unmarshal(text, into); err != nil {
+			return fmt.Errorf("reading pvc, %s: %w", alias, err)
+		}
+		return nil
+	}
+	create, remove := boolean(true), boolean(false)
+	err := errors.Join(
+		read("claimName", "claim_name", &p.ClaimName),
+		read("createIfNotExists", "create_if_not_exists", &create),
+		read("deleteOnSandboxTermination", "delete_on_sandbox_termination", &remove),
+		read("storageClass", "storage_class", &p.StorageClass),
+		read("storage", "storage", &p.Storage),
+		read("accessModes", "access_modes", &p.AccessModes),
+	)
+	p.CreateIfNotExists, p.DeleteOnSandboxTermination = (*bool)(&create), bool(remove)
+	return err
+}
+
+// boolean is a bool as pydantic reads one.
+type boolean bool
+
+// UnmarshalJSON takes true and false, 1 and 0, and the words for them in any case; null it refuses.
+func (b *boolean) UnmarshalJSON(data []byte) error {
+	switch strings.ToLower(string(data)) {
+	case `true`, `1`, `1.0`, `"true"`, `"t"`, `"yes"`, `"y"`, `"on"`, `"1"`:
+		*b = true
+	case `false`, `0`, `0.0`, `"false"`, `"f"`, `"no"`, `"n"`, `"off"`, `"0"`:
+		*b = false
+	default:
+		return fmt.Errorf("%s is no boolean", data)
+	}
+	return nil
+}
+
 // create is createIfNotExists with its default.
 func (p *PVC) create() bool { return p.CreateIfNotExists == nil || *p.CreateIfNotExists }
 
-// The patterns that OpenSandbox publishes for its PVC model. A claim's name has at most 253 characters.
+// The patterns that OpenSandbox publishes for its PVC model, in which \d is a digit of any script. A claim's name has at most 253
+// characters.
 var (
 	PatternClaimName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
-	PatternStorage   = regexp.MustCompile(`^\d+(\.\d+)?(Ki|Mi|Gi|Ti|Pi|Ei)?$`)
+	PatternStorage   = regexp.MustCompile(`^\p{Nd}+(\.\p{Nd}+)?(Ki|Mi|Gi|Ti|Pi|Ei)?$`)
 )
 
 // Refusal is the server's answer to a request that it has refused.

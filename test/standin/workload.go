@@ -32,18 +32,18 @@ func (r *Request) labels(id string) map[string]any {
 }
 
 // workload is the custom resource that the server makes of a request. A BatchSandbox has the id's name, and labels and
-// annotations also in its template; a Sandbox is at v1alpha1, begins with a letter, and its podTemplate has the labels only.
+// annotations also in its template; a Sandbox begins with a letter, and its podTemplate has the labels only.
 func (s *Server) workload(id string, r *Request) *unstructured.Unstructured {
 	metadata := map[string]any{"namespace": s.Namespace, "name": s.name(id), "labels": r.labels(id), "annotations": r.annotations()}
-	spec := map[string]any{"replicas": int64(1)}
+	spec := map[string]any{}
 	cr := map[string]any{"metadata": metadata, "spec": spec}
 	expires := ""
 	if r.Timeout > 0 {
 		expires = time.Now().Add(time.Duration(r.Timeout) * time.Second).UTC().Format(time.RFC3339)
 	}
 	if s.AgentSandbox {
-		cr["apiVersion"], cr["kind"] = "agents.x-k8s.io/v1alpha1", KindSandbox.Kind
-		spec["shutdownPolicy"] = "Delete"
+		cr["apiVersion"], cr["kind"] = KindSandbox.GroupVersion().String(), KindSandbox.Kind
+		spec["operatingMode"], spec["service"], spec["shutdownPolicy"] = "Running", true, "Delete"
 		spec["podTemplate"] = map[string]any{"metadata": map[string]any{"labels": r.labels(id)}, "spec": r.podSpec(id)}
 		if expires != "" {
 			spec["shutdownTime"] = expires
@@ -51,6 +51,7 @@ func (s *Server) workload(id string, r *Request) *unstructured.Unstructured {
 		return &unstructured.Unstructured{Object: cr}
 	}
 	cr["apiVersion"], cr["kind"] = KindBatchSandbox.GroupVersion().String(), KindBatchSandbox.Kind
+	spec["replicas"] = int64(1)
 	if expires != "" {
 		spec["expireTime"] = expires
 	}
