@@ -11,11 +11,13 @@
 //     container in one call. What exists is written as a Mount too, so that its
 //     removal in between cannot make it bare. Warnings travel in the answer.
 //  2. POST /volumes/create without driver and options: the default class.
-//  3. POST /containers/ID/attach and /exec/ID/start without an Upgrade header:
-//     the engine answers with a raw stream that no HTTP proxy carries.
-//  4. What may have a large body (build, load, save, export, archives) has a
-//     connection of its own, and is carried as the bytes it is.
-//  5. Everything else passes unchanged, upgrades (101) included.
+//  3. POST /containers/ID/start: with a body it is refused, since old clients
+//     could send a HostConfig there.
+//  4. POST /containers/ID/attach and /exec/ID/start, and what may have a large
+//     answer (save, export, archives): each has a connection of its own, on which
+//     all but the head is carried as bytes. Without an Upgrade header the engine
+//     answers the first two with a raw stream that no HTTP proxy carries.
+//  5. Everything else passes unchanged, other upgrades (101) included.
 //
 // The way is chosen by the decoded and cleaned path, as the engine's router
 // sees it, and the first two send the engine a path and a body of our making:

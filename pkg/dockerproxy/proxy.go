@@ -36,6 +36,7 @@ type Proxy struct {
 	// unsettled has something when Retain should look again, without an event.
 	unsettled chan struct{}
 	aftermath time.Duration // aftermath, but for tests
+	linger    time.Duration // linger, but for tests
 	told      string        // the engine that settle has told of
 }
 
@@ -46,7 +47,7 @@ func New(socket string, c *Config, state *State, metrics *Metrics, log logr.Logg
 	if err != nil {
 		return nil, err
 	}
-	p := &Proxy{engine: engine, socket: socket, state: state, metrics: metrics, log: log, unsettled: make(chan struct{}, 1), aftermath: aftermath}
+	p := &Proxy{engine: engine, socket: socket, state: state, metrics: metrics, log: log, unsettled: make(chan struct{}, 1), aftermath: aftermath, linger: linger}
 	p.config.Store(c)
 	p.reverse = &httputil.ReverseProxy{
 		// Logs and events do not wait for a full buffer: answers without a length are
@@ -100,11 +101,8 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r, err = p.createVolume(w, r, canonical)
 	case startContainer:
 		err = refuseStartBody(r)
-	case stream:
-		p.raw(w, r)
-		return
-	case bulk:
-		p.bulk(w, r)
+	case carried:
+		p.carry(w, r)
 		return
 	}
 	if err != nil {

@@ -14,8 +14,7 @@ const (
 	createContainer
 	createVolume
 	startContainer
-	stream // may be answered by a raw stream
-	bulk   // has a body that may be large
+	carried // may become a stream, or be answered by a large body
 	refused
 )
 
@@ -34,7 +33,7 @@ func route(r *http.Request) (w way, canonical string) {
 		p = p[1:]
 	}
 	if isBulk(r, p) {
-		return bulk, canonical
+		return carried, canonical
 	}
 	if !strings.EqualFold(r.Method, http.MethodPost) {
 		return pass, canonical
@@ -49,7 +48,7 @@ func route(r *http.Request) (w way, canonical string) {
 		return startContainer, canonical
 	case last >= 2 && p[0] == "containers" && p[last] == "attach",
 		last >= 2 && p[0] == "exec" && p[last] == "start":
-		return stream, canonical
+		return carried, canonical
 	}
 	return pass, canonical
 }

@@ -18,17 +18,7 @@ func TestGoneClients(t *testing.T) {
 	quiet, _ := c.create(t, image, "sh", "-c", "echo ready; exec sleep 1000")
 	noisy, _ := c.create(t, image, "sh", "-c", "while :; do echo line; sleep 0.1; done")
 	c.must(t, "start", quiet, noisy)
-	// The exec's id, for a cat that reads from its client.
-	prepared := func() string {
-		code, said := post(t, shared.Socket, "/containers/"+quiet+"/exec", `{"AttachStdin":true,"AttachStdout":true,"Cmd":["cat"]}`)
-		_, exec, _ := strings.Cut(said, `"Id":"`)
-		exec, _, found := strings.Cut(exec, `"`)
-		if code != 201 || !found {
-			t.Fatalf("%d %s", code, said)
-		}
-		return exec
-	}
-	raw, upgraded := prepared(), prepared()
+	raw, upgraded := prepare(t, quiet, "exec cat"), prepare(t, quiet, "exec cat")
 	const execBody = `{"Detach":false}`
 	theirs := func() int { return connections(t, shared.Socket) }
 	// The engine leaves a stream's connection to its garbage collector, also one

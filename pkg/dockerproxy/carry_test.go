@@ -35,9 +35,9 @@ func speak(t *testing.T, socket, said string) string {
 	return string(answer)
 }
 
-// TestBulk: the engine reads the head's fields and the body as they came, and
+// TestCarry: the engine reads the head's fields and the body as they came, and
 // nothing that stands behind the body; its answer comes as it is.
-func TestBulk(t *testing.T) {
+func TestCarry(t *testing.T) {
 	heard := make(chan string, 2)
 	socket := standIn(t, func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
@@ -49,12 +49,12 @@ func TestBulk(t *testing.T) {
 	const behind = "POST /containers/create HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
 	for _, row := range []struct{ said, heard string }{
 		{
-			fmt.Sprintf("PUT /v1.41/containers/a/archive?path=%%2F&&x HTTP/1.1\r\nHost: docker\r\nX: 1\r\nX: 2\r\nContent-Length: %d\r\n\r\n%s", len(body), body),
-			fmt.Sprintf("PUT /v1.41/containers/a/archive?path=%%2F&&x docker [1 2] [] %d %d <nil>", len(body), len(body)),
+			fmt.Sprintf("POST /v1.41/containers/a/attach?path=%%2F&&x HTTP/1.1\r\nHost: docker\r\nX: 1\r\nX: 2\r\nContent-Length: %d\r\n\r\n%s", len(body), body),
+			fmt.Sprintf("POST /v1.41/containers/a/attach?path=%%2F&&x docker [1 2] [] %d %d <nil>", len(body), len(body)),
 		},
 		{
-			fmt.Sprintf("POST //build HTTP/1.1\r\nHost: docker\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n%x;a=b\r\n%s\r\n1\r\ny\r\n0\r\n\r\n", len(body), body),
-			fmt.Sprintf("POST //build docker [] [chunked] -1 %d <nil>", len(body)+1),
+			fmt.Sprintf("POST //exec/a/start HTTP/1.1\r\nHost: docker\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n%x;a=b\r\n%s\r\n1\r\ny\r\n0\r\n\r\n", len(body), body),
+			fmt.Sprintf("POST //exec/a/start docker [] [chunked] -1 %d <nil>", len(body)+1),
 		},
 		{"GET /images/get HTTP/1.1\r\nHost: docker\r\nExpect: 100-continue\r\n\r\n", "GET /images/get docker [] [] 0 0 <nil>"},
 	} {
@@ -71,9 +71,9 @@ func TestBulk(t *testing.T) {
 	}
 }
 
-// TestBulkEarlyAnswer: a refusal that does not wait for the body reaches a client
+// TestCarryEarlyAnswer: a refusal that does not wait for the body reaches a client
 // that still sends.
-func TestBulkEarlyAnswer(t *testing.T) {
+func TestCarryEarlyAnswer(t *testing.T) {
 	socket := standIn(t, func(w http.ResponseWriter, _ *http.Request) {
 		writeError(w, http.StatusNotFound, "no such container")
 	}, nil)
@@ -99,8 +99,8 @@ type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { return len(p), nil }
 
-// TestBulkWithoutEngine: where the engine does not answer, the client is told so.
-func TestBulkWithoutEngine(t *testing.T) {
+// TestCarryWithoutEngine: where the engine does not answer, the client is told so.
+func TestCarryWithoutEngine(t *testing.T) {
 	gone := standIn(t, func(w http.ResponseWriter, _ *http.Request) {
 		conn, _, err := http.NewResponseController(w).Hijack()
 		if err != nil {
