@@ -1,6 +1,7 @@
 package dockerproxy
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -82,7 +83,9 @@ func TestCarryEarlyAnswer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		client := &http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", socket) }}}
+		client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
+		}}}
 		response, err := client.Do(r)
 		if err != nil {
 			t.Fatal(err)
