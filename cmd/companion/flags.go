@@ -9,11 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-logr/logr"
-	"github.com/go-logr/zapr"
-	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
-
 	"github.com/ensure-volumes/ensure-volumes/pkg/dockerproxy"
 )
 
@@ -89,15 +84,4 @@ func readConfig(path string) (*dockerproxy.Config, error) {
 		}
 	}
 	return nil, errors.Join(faults...)
-}
-
-func newLogger(level string, w io.Writer) (logr.Logger, error) {
-	l, err := zapcore.ParseLevel(level)
-	if err != nil {
-		return logr.Logger{}, fmt.Errorf("--log-level: %w; write debug, info, warn or error", err)
-	}
-	encoder := zap.NewProductionEncoderConfig()
-	encoder.EncodeTime = zapcore.ISO8601TimeEncoder
-	core := zapcore.NewCore(zapcore.NewJSONEncoder(encoder), zapcore.Lock(zapcore.AddSync(w)), l)
-	return zapr.NewLogger(zap.New(core)), nil
 }

@@ -15,6 +15,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/ensure-volumes/ensure-volumes/pkg/logging"
 )
 
 func main() {
@@ -40,9 +42,9 @@ func run(ctx context.Context, args []string, reload <-chan os.Signal, stdout, st
 	if err != nil {
 		return err
 	}
-	log, err := newLogger(o.logLevel, stderr)
+	log, err := logging.New(o.logLevel, stderr)
 	if err != nil {
-		return err
+		return fmt.Errorf("--log-level: %w", err)
 	}
 	log.Info("starting", "options", o.loggable())
 	return serve(ctx, o, reload, log)

@@ -7,11 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-logr/logr"
-	"github.com/go-logr/zapr"
-	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
-
 	"github.com/ensure-volumes/ensure-volumes/pkg/claim"
 	"github.com/ensure-volumes/ensure-volumes/pkg/provision"
 )
@@ -29,6 +24,8 @@ type options struct {
 	certificates, certDir                       string
 	caNamespace, caSecret, configuration        string
 	caLifetime, leafLifetime                    time.Duration
+	safetyNet, deleteOrphans                    bool
+	leaseNamespace, lease                       string
 	set                                         *flag.FlagSet
 	provision.Config
 }
@@ -45,6 +42,9 @@ func parseFlags(args []string, stderr io.Writer) (*options, error) {
 	o.set.StringVar(&o.configuration, "webhook-configuration", "ensure-volumes", "`name` of the MutatingWebhookConfiguration whose caBundle the built-in authority keeps and whose service or url its certificates are for")
 	o.set.DurationVar(&o.caLifetime, "ca-lifetime", 365*24*time.Hour, "how long a built-in authority lives; it is succeeded in the last third")
 	o.set.DurationVar(&o.leafLifetime, "leaf-lifetime", 10*24*time.Hour, "how long a certificate of the built-in authority lives; it is renewed in the last third")
+	o.set.BoolVar(&o.safetyNet, "safety-net", true, "create the claims of pods that wait for them, too, and tell of what stands in the way in Events")
+	lease := o.set.String("lease", "ensure-volumes/ensure-volumes", "`namespace/name` of the Lease by which the replicas agree on the one that acts as the safety net; made where it is missing")
+	o.set.BoolVar(&o.deleteOrphans, "delete-orphaned-claims", false, "delete claims that were created here, were never bound, and that no pod refers to, after ten minutes")
 	config := configFlags(o.set, &o.Config)
 	o.set.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	if err := o.set.Parse(args); err != nil {
@@ -58,14 +58,26 @@ func parseFlags(args []string, stderr io.Writer) (*options, error) {
 	default:
 		return nil, fmt.Errorf("--certificates: invalid value %q; write folder or builtin", o.certificates)
 	}
-	var ok bool
-	if o.caNamespace, o.caSecret, ok = strings.Cut(*secret, "/"); !ok || o.caNamespace == "" || o.caSecret == "" {
-		return nil, fmt.Errorf("--ca-secret: invalid value %q; write it as namespace/name", *secret)
+	var err error
+	if o.caNamespace, o.caSecret, err = object("--ca-secret", *secret); err != nil {
+		return nil, err
+	}
+	if o.leaseNamespace, o.lease, err = object("--lease", *lease); err != nil {
+		return nil, err
 	}
 	if err := config(); err != nil {
 		return nil, err
 	}
 	return o, nil
+}
+
+// object takes a value of the form namespace/name apart.
+func object(flag, value string) (namespace, name string, err error) {
+	namespace, name, ok := strings.Cut(value, "/")
+	if !ok || namespace == "" || name == "" {
+		return "", "", fmt.Errorf("%s: invalid value %q; write it as namespace/name", flag, value)
+	}
+	return namespace, name, nil
 }
 
 // configFlags are the flags of what the operator decides, for the webhook and for
@@ -99,15 +111,4 @@ func (o *options) loggable() map[string]string {
 	m := map[string]string{}
 	o.set.VisitAll(func(f *flag.Flag) { m[f.Name] = f.Value.String() })
 	return m
-}
-
-func newLogger(level string, w io.Writer) (logr.Logger, error) {
-	l, err := zapcore.ParseLevel(level)
-	if err != nil {
-		return logr.Logger{}, fmt.Errorf("--log-level: %w; write debug, info, warn or error", err)
-	}
-	encoder := zap.NewProductionEncoderConfig()
-	encoder.EncodeTime = zapcore.ISO8601TimeEncoder
-	core := zapcore.NewCore(zapcore.NewJSONEncoder(encoder), zapcore.Lock(zapcore.AddSync(w)), l)
-	return zapr.NewLogger(zap.New(core)), nil
 }

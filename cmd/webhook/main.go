@@ -12,6 +12,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/ensure-volumes/ensure-volumes/pkg/logging"
 )
 
 func main() {
@@ -36,9 +38,9 @@ func run(ctx context.Context, args []string, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	log, err := newLogger(o.logLevel, stderr)
+	log, err := logging.New(o.logLevel, stderr)
 	if err != nil {
-		return err
+		return fmt.Errorf("--log-level: %w", err)
 	}
 	log.Info("starting", "options", o.loggable())
 	return serveWebhook(ctx, o, log)

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -25,7 +28,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	crlog "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/ensure-volumes/ensure-volumes/pkg/authority"
 	"github.com/ensure-volumes/ensure-volumes/pkg/claim"
@@ -52,20 +54,20 @@ func serveWebhook(ctx context.Context, o *options, log logr.Logger) error {
 	cfg.QPS, cfg.RateLimiter = -1, nil
 	cfg.UserAgent = "ensure-volumes"
 
-	http, err := rest.HTTPClientFor(cfg)
+	web, err := rest.HTTPClientFor(cfg)
 	if err != nil {
 		return fmt.Errorf("preparing the clients: %w", err)
 	}
 	mapper := o.OwnerKinds.Mapper()
-	core, live, err := newClients(cfg, http, mapper)
+	core, live, err := newClients(cfg, web, mapper)
 	if err != nil {
 		return err
 	}
-	cached, err := newCache(cfg, http, mapper)
+	cached, err := newCache(cfg, web, mapper)
 	if err != nil {
 		return err
 	}
-	monitor, err := newMonitor(cfg, http, o)
+	monitor, err := newMonitor(o)
 	if err != nil {
 		return err
 	}
@@ -73,17 +75,21 @@ func serveWebhook(ctx context.Context, o *options, log logr.Logger) error {
 	if err != nil {
 		return err
 	}
-	certificates, err := newCertificates(cfg, http, core, o, log)
+	certificates, err := newCertificates(cfg, web, core, o, log)
 	if err != nil {
 		return err
 	}
 	claims := &provision.Claims{}
+	ensurer := &provision.Ensurer{Live: live, Cached: cached, Claims: claims, Log: log, Config: o.Config}
 	var synced atomic.Bool
+	safety, err := newSafetyNet(cfg, web, core, cached, ensurer, o, log)
+	if err != nil {
+		return err
+	}
 	s := &serve.Server{
 		Listen: o.listen, Certificates: certificates, Log: log,
 		Handler: &mutate.Handler{
-			Ensurer: &provision.Ensurer{Live: live, Cached: cached, Claims: claims, Log: log, Config: o.Config},
-			Log:     log, Metrics: admission,
+			Ensurer: ensurer, Log: log, Metrics: admission,
 		},
 		Ready: func() error {
 			switch {
@@ -103,13 +109,17 @@ func serveWebhook(ctx context.Context, o *options, log logr.Logger) error {
 	wg.Go(func() { claims.Run(life, core) })
 	wg.Go(func() { synced.Store(cached.WaitForCacheSync(life)) })
 	parts := []func(context.Context) error{cached.Start}
+	if safety != nil {
+		// It ends with the first signal, not after the last answer: another replica takes over.
+		parts = append(parts, func(context.Context) error { return safety.run(serving) })
+	}
 	if monitor != nil {
-		parts = append(parts, monitor.Start)
+		parts = append(parts, monitor)
 	}
 	failures := make([]error, len(parts))
 	for i, start := range parts {
 		wg.Go(func() {
-			defer stop()
+			defer stop() // of what runs for ever, an end is a failure
 			failures[i] = start(life)
 		})
 	}
@@ -157,9 +167,7 @@ func newCertificates(cfg *rest.Config, http *http.Client, core typedcorev1.Secre
 // newCache is controller-runtime's cache: informers for the enabled Namespaces'
 // metadata and for StorageClasses.
 func newCache(cfg *rest.Config, http *http.Client, mapper meta.RESTMapper) (cache.Cache, error) {
-	namespace := &metav1.PartialObjectMetadata{}
-	namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
-	class := &storagev1.StorageClass{}
+	namespace, class := enabledNamespaces(), &storagev1.StorageClass{}
 	shared := true // nobody changes what this cache hands out
 	cached, err := cache.New(cfg, cache.Options{
 		Scheme: scheme.Scheme, Mapper: mapper, HTTPClient: http,
@@ -182,9 +190,20 @@ func newCache(cfg *rest.Config, http *http.Client, mapper meta.RESTMapper) (cach
 	return cached, nil
 }
 
-// newMonitor is controller-runtime's server of metrics: its own, client-go's and
-// ours, Go's and the process's. It is nil where there is to be none.
-func newMonitor(cfg *rest.Config, http *http.Client, o *options) (server.Server, error) {
+// enabledNamespaces says to the cache which of its informers is meant: that of
+// Namespaces has the enabled ones, their metadata only.
+func enabledNamespaces() *metav1.PartialObjectMetadata {
+	namespace := &metav1.PartialObjectMetadata{}
+	namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	return namespace
+}
+
+// newMonitor answers /metrics at an address until its context ends: controller-runtime's
+// metrics, client-go's and ours, Go's and the process's. It is nil where there is to be none.
+func newMonitor(o *options) (func(context.Context) error, error) {
+	if o.metricsListen == "0" {
+		return nil, nil
+	}
 	err := errors.Join(
 		metrics.Registry.Register(collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(collectors.MetricsAll))),
 		metrics.Registry.Register(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})),
@@ -192,9 +211,18 @@ func newMonitor(cfg *rest.Config, http *http.Client, o *options) (server.Server,
 	if err != nil {
 		return nil, fmt.Errorf("preparing the metrics: %w", err)
 	}
-	monitor, err := server.NewServer(server.Options{BindAddress: o.metricsListen}, cfg, http)
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", promhttp.HandlerFor(metrics.Registry, promhttp.HandlerOpts{ErrorHandling: promhttp.HTTPErrorOnError}))
+	listener, err := net.Listen("tcp", o.metricsListen)
 	if err != nil {
-		return nil, fmt.Errorf("preparing the metrics: %w", err)
+		return nil, fmt.Errorf("listening for /metrics: %w", err)
 	}
-	return monitor, nil
+	return func(ctx context.Context) error {
+		server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
+		defer context.AfterFunc(ctx, func() { _ = server.Close() })() // whoever scrapes comes again
+		if err := server.Serve(listener); ctx.Err() == nil {
+			return fmt.Errorf("serving /metrics: %w", err)
+		}
+		return nil
+	}, nil
 }

@@ -54,6 +54,13 @@ func reserved(name string) bool {
 	return false
 }
 
+// Concerns reports whether the annotation or label of that key may have a say in
+// what [Read] makes of an object.
+func Concerns(key string) bool {
+	_, ours := parseKey(key)
+	return ours || key == KeyExtensions
+}
+
 // key is a key under our domain, taken apart.
 type key struct {
 	scope string // the claim's name; empty: every claim

@@ -29,6 +29,7 @@ const (
 func (t *task) create(ctx context.Context) error {
 	type outcome struct {
 		created  bool
+		found    *Record // somebody was faster: the claim is judged like one that was there
 		warnings []string
 		err      error
 	}
@@ -43,8 +44,8 @@ func (t *task) create(ctx context.Context) error {
 		switch {
 		case err != nil:
 			o.err = err
-		case r != nil: // somebody was faster: the claim is judged like one that was there
-			o.warnings = r.drift(t.wants[i])
+		case r != nil:
+			o.found = r
 			if d := r.refuse(t.podOwner()); d != nil {
 				o.err = d
 			}
@@ -56,6 +57,9 @@ func (t *task) create(ctx context.Context) error {
 	errs := make([]error, len(outcomes))
 	for i, o := range outcomes {
 		errs[i] = o.err
+		if o.found != nil {
+			t.drifts(o.found, t.wants[i])
+		}
 		t.warnings = append(t.warnings, slices.DeleteFunc(o.warnings, func(w string) bool { return w == "" })...)
 		if o.created {
 			t.created = append(t.created, t.wants[i].Name)
@@ -74,7 +78,7 @@ func (t *task) create(ctx context.Context) error {
 // not look so, because our clock and the API server's are too far apart: others
 // would be let in, and lose their data with its owner.
 func (t *task) checkClock(pvc *corev1.PersistentVolumeClaim) string {
-	if len(pvc.OwnerReferences) == 0 || ours(pvc) {
+	if len(pvc.OwnerReferences) == 0 || originOf(pvc) == ours {
 		return ""
 	}
 	t.Log.Error(nil, "the clocks of the webhook and the API server are more than a minute apart: claims that go with their sandbox are not protected from other sandboxes",
@@ -129,9 +133,8 @@ func (t *task) build(w claim.Want) (pvc *corev1.PersistentVolumeClaim, warning s
 			Name:      w.Name,
 			Labels:    map[string]string{labelManagedBy: managedBy},
 			Annotations: map[string]string{
-				claim.KeyCreated:     time.Now().UTC().Format(time.RFC3339),
-				claim.KeyCreatedFor:  t.req.PodName,
-				claim.KeyRequestedBy: t.req.User,
+				claim.KeyCreated:    time.Now().UTC().Format(time.RFC3339),
+				claim.KeyCreatedFor: t.req.PodName,
 			},
 		},
 		Spec: corev1.PersistentVolumeClaimSpec{
@@ -139,6 +142,9 @@ func (t *task) build(w claim.Want) (pvc *corev1.PersistentVolumeClaim, warning s
 				Requests: corev1.ResourceList{corev1.ResourceStorage: w.Storage.Value},
 			},
 		},
+	}
+	if t.req.User != "" {
+		pvc.Annotations[claim.KeyRequestedBy] = t.req.User
 	}
 	for _, m := range w.AccessModes.Value.Names() {
 		pvc.Spec.AccessModes = append(pvc.Spec.AccessModes, corev1.PersistentVolumeAccessMode(m))

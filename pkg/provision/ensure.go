@@ -57,8 +57,12 @@ type Request struct {
 	Controller *metav1.OwnerReference
 	// Claims are the claims that the pod refers to, each once.
 	Claims []Use
-	// User is who asks for the pod.
+	// User is who asks for the pod; empty where nobody knows any more.
 	User string
+	// Waiting says that the pod exists already. Where its controller is gone it
+	// then gets no claim: the garbage collector is about to delete it, and a claim
+	// made now would stay behind.
+	Waiting bool
 	// DryRun judges and asks the API server as usual and writes nothing.
 	DryRun bool
 }
@@ -76,6 +80,8 @@ type Result struct {
 	Created []string
 	// Warnings are for the caller.
 	Warnings []string
+	// Drift are those of them that say how a claim that exists does not satisfy its hints.
+	Drift []string
 	// Wants are what the hints say of each claim, in the order of the request;
 	// empty where they were not put together. Where every claim exists the
 	// controller's hints are not among them: it was not read.
@@ -94,14 +100,9 @@ func (e *Ensurer) Ensure(ctx context.Context, req Request) (Result, error) {
 	if !e.Claims.Synced() {
 		return Result{}, &Retryable{errors.New("the claims of the cluster are not known yet; try again")}
 	}
-	namespace := &metav1.PartialObjectMetadata{}
-	namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
-	err := e.Cached.Get(ctx, client.ObjectKey{Name: req.Namespace}, namespace)
-	switch {
-	case apierrors.IsNotFound(err), err == nil && namespace.Labels[claim.KeyAutoCreate] != claim.Enabled:
-		return Result{}, nil // nobody asked us to; a real API server would not have called
-	case err != nil:
-		return Result{}, &Retryable{fmt.Errorf("reading Namespace %s: %w", req.Namespace, err)}
+	namespace, err := e.namespace(ctx, req.Namespace)
+	if namespace == nil {
+		return Result{}, err // nobody asked us to; a real API server would not have called
 	}
 	if e.AutoCreate && len(req.Claims) > claim.MaxClaims {
 		return Result{}, invalid([]metav1.StatusCause{cause("spec.volumes", fmt.Sprintf(
@@ -112,7 +113,27 @@ func (e *Ensurer) Ensure(ctx context.Context, req Request) (Result, error) {
 		return t.switchedOff(), nil
 	}
 	err = t.run(ctx)
-	return Result{Created: t.created, Warnings: t.warnings, Wants: t.wants}, err
+	return Result{Created: t.created, Warnings: t.warnings, Drift: t.drift, Wants: t.wants}, err
+}
+
+// Enabled reports whether a namespace is switched on. The error is a *[Retryable].
+func (e *Ensurer) Enabled(ctx context.Context, name string) (bool, error) {
+	namespace, err := e.namespace(ctx, name)
+	return namespace != nil, err
+}
+
+// namespace is a namespace that is switched on, or nil.
+func (e *Ensurer) namespace(ctx context.Context, name string) (*metav1.PartialObjectMetadata, error) {
+	namespace := &metav1.PartialObjectMetadata{}
+	namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	err := e.Cached.Get(ctx, client.ObjectKey{Name: name}, namespace)
+	switch {
+	case apierrors.IsNotFound(err), err == nil && namespace.Labels[claim.KeyAutoCreate] != claim.Enabled:
+		return nil, nil
+	case err != nil:
+		return nil, &Retryable{fmt.Errorf("reading Namespace %s: %w", name, err)}
+	}
+	return namespace, nil
 }
 
 // switchedOff leaves everything as it would be without us, and says so.

@@ -8,7 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// Mapper maps the few kinds that this package uses to their resources. Asking
+// Mapper maps the few kinds that this package and the safety net use to their resources. Asking
 // the API server for it (discovery) costs calls that no deadline bounds, in the
 // middle of a request the first time a kind is met.
 func (k OwnerKinds) Mapper() meta.RESTMapper {
@@ -17,6 +17,8 @@ func (k OwnerKinds) Mapper() meta.RESTMapper {
 		"Namespace":             meta.RESTScopeRoot,
 		"PersistentVolume":      meta.RESTScopeRoot,
 		"PersistentVolumeClaim": meta.RESTScopeNamespace,
+		"Pod":                   meta.RESTScopeNamespace,
+		"Event":                 meta.RESTScopeNamespace,
 	} {
 		m.Add(corev1.SchemeGroupVersion.WithKind(kind), scope)
 	}

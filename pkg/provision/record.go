@@ -32,12 +32,25 @@ type Record struct {
 	// class is the claim's StorageClass; the zero Handle: it was given none yet.
 	class unique.Handle[string]
 	// size is the larger of what the claim asks for and what it was given, in bytes.
-	size        int64
+	size int64
+	// created is the creationTimestamp, in seconds since 1970.
+	created     int64
 	modes       claim.Modes
 	terminating bool
 	lost        bool
+	unbound     bool
+	origin      origin
 	owner       *owner
 }
+
+// origin is who created a claim.
+type origin uint8
+
+const (
+	others  origin = iota
+	ours           // we did
+	foreign        // others, by copying or restoring one of ours
+)
 
 // owner is whom an exclusive claim belongs to.
 type owner struct {
@@ -45,15 +58,24 @@ type owner struct {
 	uid types.UID
 }
 
-// record cuts a claim down. It keeps nothing of pvc alive but a string or two.
+// record cuts a claim down.
 func record(pvc *corev1.PersistentVolumeClaim) *Record {
-	r := &Record{
-		namespace:   unique.Make(pvc.Namespace),
-		name:        pvc.Name,
-		terminating: pvc.DeletionTimestamp != nil,
-		lost:        pvc.Status.Phase == corev1.ClaimLost,
-		owner:       exclusiveOwner(pvc),
-	}
+	r := &Record{}
+	r.Take(pvc)
+	return r
+}
+
+// Take cuts a claim down, for the store. It keeps nothing of pvc alive but a
+// string or two.
+func (r *Record) Take(pvc *corev1.PersistentVolumeClaim) {
+	r.namespace = unique.Make(pvc.Namespace)
+	r.name = pvc.Name
+	r.created = pvc.CreationTimestamp.Unix()
+	r.terminating = pvc.DeletionTimestamp != nil
+	r.lost = pvc.Status.Phase == corev1.ClaimLost
+	r.unbound = unbound(pvc)
+	r.origin = originOf(pvc)
+	r.owner = exclusiveOwner(pvc)
 	// The annotation is the deprecated form, which the API server still prefers.
 	if class, ok := pvc.Annotations[corev1.BetaStorageClassAnnotation]; ok {
 		r.class = unique.Make(class)
@@ -66,7 +88,49 @@ func record(pvc *corev1.PersistentVolumeClaim) *Record {
 		mode, _ := claim.ParseMode(string(m))
 		r.modes |= mode
 	}
-	return r
+}
+
+// Kept is true: of claims every one counts.
+func (r *Record) Kept() bool { return true }
+
+// Key is the claim's namespace and name.
+func (r *Record) Key() types.NamespacedName {
+	return types.NamespacedName{Namespace: r.namespace.Value(), Name: r.name}
+}
+
+// Created is the claim's creationTimestamp.
+func (r *Record) Created() time.Time { return time.Unix(r.created, 0) }
+
+// Foreign reports whether the claim carries our label although others created
+// it, by copying or restoring one of ours.
+func (r *Record) Foreign() bool { return r.origin == foreign }
+
+// Terminating reports whether the claim is being deleted.
+func (r *Record) Terminating() bool { return r.terminating }
+
+// Abandonable reports whether the claim could be an orphan: we created it, it was
+// never bound, and nobody deletes it.
+func (r *Record) Abandonable() bool { return r.origin == ours && r.unbound && !r.terminating }
+
+// Abandonable is [Record.Abandonable] of a claim that was just read.
+func Abandonable(pvc *corev1.PersistentVolumeClaim) bool { return record(pvc).Abandonable() }
+
+// ExclusiveOwner is the UID of the sandbox that the claim belongs to alone and is
+// deleted with, or "" where there is none.
+func (r *Record) ExclusiveOwner() types.UID {
+	if r.owner == nil {
+		return ""
+	}
+	return r.owner.uid
+}
+
+// ExclusiveOwner names the sandbox that a claim belongs to alone, such as
+// "Sandbox.agents.x-k8s.io/alice", and its UID; both are empty where there is none.
+func ExclusiveOwner(pvc *corev1.PersistentVolumeClaim) (name string, uid types.UID) {
+	if o := exclusiveOwner(pvc); o != nil {
+		return o.ref, o.uid
+	}
+	return "", ""
 }
 
 // className is the claim's class; ok is false where it was given none yet.
@@ -85,7 +149,7 @@ func (r *Record) GetObjectMeta() metav1.Object {
 // exclusiveOwner is whom the claim belongs to, or nil where it belongs to
 // nobody: it is not ours, it is kept, or the ownerReference is gone.
 func exclusiveOwner(pvc *corev1.PersistentVolumeClaim) *owner {
-	if pvc.Annotations[claim.KeyDeleteWithOwner] != "true" || !ours(pvc) {
+	if pvc.Annotations[claim.KeyDeleteWithOwner] != "true" || originOf(pvc) != ours {
 		return nil
 	}
 	kind, name, uid, ok := parseOwner(pvc.Annotations[claim.KeyOwner])
@@ -100,13 +164,23 @@ func exclusiveOwner(pvc *corev1.PersistentVolumeClaim) *owner {
 	return nil
 }
 
-// ours reports whether we created this very claim, not one that it was copied from.
-func ours(pvc *corev1.PersistentVolumeClaim) bool {
+// originOf tells by a claim's marks who created it. The time that we recorded
+// tells a claim of ours from its copies.
+func originOf(pvc *corev1.PersistentVolumeClaim) origin {
 	if pvc.Labels[labelManagedBy] != managedBy {
-		return false
+		return others
 	}
 	recorded, err := time.Parse(time.RFC3339, pvc.Annotations[claim.KeyCreated])
-	return err == nil && recorded.Sub(pvc.CreationTimestamp.Time).Abs() <= copyAfter
+	if err != nil || recorded.Sub(pvc.CreationTimestamp.Time).Abs() > copyAfter {
+		return foreign
+	}
+	return ours
+}
+
+// unbound reports whether a claim was never bound to a volume. One that was
+// bound is Bound or Lost for ever after.
+func unbound(pvc *corev1.PersistentVolumeClaim) bool {
+	return pvc.Spec.VolumeName == "" && pvc.Status.Phase != corev1.ClaimBound && pvc.Status.Phase != corev1.ClaimLost
 }
 
 func parseOwner(s string) (kind, name string, uid types.UID, ok bool) {

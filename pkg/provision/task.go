@@ -3,6 +3,7 @@ package provision
 import (
 	"context"
 	"errors"
+	"net/http"
 	"slices"
 	"sync"
 
@@ -30,6 +31,7 @@ type task struct {
 	classes *classes // nil until they were read
 
 	warnings []string
+	drift    []string // those of the warnings that are about it
 	created  []string
 }
 
@@ -83,6 +85,9 @@ func (t *task) judge(ctx context.Context) error {
 		if err := t.readController(ctx); err != nil {
 			return err
 		}
+		if t.req.Waiting && t.controller.gone {
+			return t.abandoned()
+		}
 	}
 	t.resolve()
 
@@ -104,10 +109,17 @@ func (t *task) judge(ctx context.Context) error {
 	return nil
 }
 
+// abandoned is the denial for a pod that waits and whose controller is gone.
+func (t *task) abandoned() *Denial {
+	return deny(http.StatusConflict, metav1.StatusReasonConflict, claim.Printable(t.req.Controller.Kind, 63)+" "+
+		claim.Quote(t.req.Controller.Name, 253)+" (uid "+claim.Printable(string(t.req.Controller.UID), 64)+
+		"), the pod's controller, is gone: the pod is about to be deleted and gets no claim; create the pod anew where it is still wanted")
+}
+
 // resolve puts the hints together and begins the warnings anew.
 func (t *task) resolve() {
 	layers := []*claim.Hints{&t.pod, &t.namespace}
-	t.warnings = slices.Clone(t.pod.Warnings)
+	t.warnings, t.drift = slices.Clone(t.pod.Warnings), nil
 	if t.controller != nil {
 		layers = []*claim.Hints{&t.pod, &t.controller.hints, &t.namespace}
 		t.warnings = append(t.warnings, t.controller.hints.Warnings...)
@@ -147,7 +159,7 @@ func (t *task) causes(ctx context.Context) (causes []metav1.StatusCause, err err
 	}
 	for i, w := range t.wants {
 		if r := t.records[i]; r != nil {
-			t.warnings = append(t.warnings, r.drift(w)...)
+			t.drifts(r, w)
 			continue
 		}
 		c, warning, cerr := t.missingCause(ctx, t.req.Claims[i], w)
@@ -158,6 +170,13 @@ func (t *task) causes(ctx context.Context) (causes []metav1.StatusCause, err err
 		err = errors.Join(err, cerr)
 	}
 	return causes, err
+}
+
+// drifts warns where a claim that exists does not satisfy its hints.
+func (t *task) drifts(r *Record, w claim.Want) {
+	drift := r.drift(w)
+	t.drift = append(t.drift, drift...)
+	t.warnings = append(t.warnings, drift...)
 }
 
 // missingCause is what refuses the creation of a missing claim but for its

@@ -45,19 +45,23 @@ func list(t *testing.T, patterns ...string) []listed {
 // mayImport is which of our packages a package may import, itself apart. A
 // package that is not here may not exist: give it its place first.
 var mayImport = map[string][]string{
-	"cmd/companion":   {"pkg/dockerproxy"},
-	"cmd/webhook":     {"pkg/authority", "pkg/claim", "pkg/explain", "pkg/mutate", "pkg/provision", "pkg/serve"},
+	"cmd/companion":   {"pkg/dockerproxy", "pkg/logging"},
+	"cmd/webhook":     {"pkg/authority", "pkg/claim", "pkg/explain", "pkg/logging", "pkg/mutate", "pkg/provision", "pkg/reconcile", "pkg/serve"},
 	"pkg/authority":   {},
 	"pkg/explain":     {"pkg/claim", "pkg/mutate", "pkg/provision"},
 	"pkg/mutate":      {"pkg/claim", "pkg/provision"},
-	"pkg/provision":   {"pkg/claim"},
+	"pkg/provision":   {"pkg/claim", "pkg/records"},
+	"pkg/reconcile":   {"pkg/claim", "pkg/provision", "pkg/records"},
+	"pkg/records":     {},
+	"pkg/logging":     {},
 	"pkg/claim":       {},
 	"pkg/dockerproxy": {"pkg/claim"},
 	"pkg/serve":       {},
 	"test/docs":       {},
 }
 
-// TestImportDirections: cmd/webhook → explain → mutate → provision → claim ← dockerproxy ← cmd/companion; serve and authority by themselves.
+// TestImportDirections: cmd/webhook → explain → mutate → provision → claim ← dockerproxy ← cmd/companion; reconcile → provision → records; serve,
+// authority and logging by themselves.
 func TestImportDirections(t *testing.T) {
 	for _, p := range list(t, "./cmd/...", "./pkg/...", "./test/docs") {
 		name := strings.TrimPrefix(p.ImportPath, module)
@@ -84,6 +88,8 @@ var bans = []struct {
 	{"pkg/claim", "net/http", "the hints are pure"},
 	{"pkg/provision", "k8s.io/api/admission", "the safety net has no reviews"},
 	{"pkg/provision", "net/http/httptest", "a test's package"},
+	{"pkg/reconcile", "k8s.io/api/admission", "the safety net has no reviews"},
+	{"cmd/webhook", "sigs.k8s.io/controller-runtime/pkg/metrics/server", "promhttp does it, without watching certificates"},
 	{"pkg/mutate", "sigs.k8s.io/controller-runtime/pkg/webhook", "its handlers always answer HTTP 200 and cannot ask for a retry"},
 	{"pkg/serve", "k8s.io/", "a server of HTTPS knows no Kubernetes"},
 	{"pkg/authority", "sigs.k8s.io/controller-runtime", "two objects need no cache, and the certificate comes before the caches"},
@@ -118,7 +124,7 @@ func TestImportBans(t *testing.T) {
 // products are the modules that the product itself is built from; all others in
 // go.mod serve tests, or come with these.
 var products = []string{
-	"github.com/go-logr/logr", "github.com/go-logr/zapr", "go.uber.org/zap",
+	"github.com/go-logr/logr",
 	"github.com/moby/moby/api", "github.com/moby/moby/client", "github.com/containerd/errdefs", // whose errors the client returns
 	"k8s.io/api", "k8s.io/apimachinery", "k8s.io/client-go", "sigs.k8s.io/controller-runtime",
 	// These come with client-go and controller-runtime, which already do what we use them for.

@@ -1,0 +1,67 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	coordinationv1 "k8s.io/client-go/kubernetes/typed/coordination/v1"
+	"k8s.io/client-go/tools/leaderelection"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+)
+
+// A leader that dies is succeeded after leaseDuration and a try at the latest:
+// 14 s. One that ends in order is succeeded with the next try: 2 s.
+const (
+	leaseDuration = 12 * time.Second
+	renewDeadline = 8 * time.Second
+	retryPeriod   = 1500 * time.Millisecond
+)
+
+// Election decides by a Lease which replica leads (coordination.k8s.io/v1).
+type Election struct {
+	Leases coordinationv1.LeasesGetter
+	// Namespace and Name are the Lease's. It is made where it is missing.
+	Namespace, Name string
+	// Identity is this replica's name, unlike any other's.
+	Identity string
+	Log      logr.Logger
+}
+
+// Run calls lead whenever this replica leads, with a context that ends when it
+// does not any more, until ctx ends. It then gives the lease back, so that
+// another replica leads at once.
+func (e *Election) Run(ctx context.Context, lead func(ctx context.Context)) error {
+	var leading sync.Mutex // held for a term: the elector does not wait for its end
+	defer leading.Lock()   // returns when the last one has ended; nobody needs the lock any more
+	lock := &resourcelock.LeaseLock{
+		LeaseMeta:  metav1.ObjectMeta{Namespace: e.Namespace, Name: e.Name},
+		Client:     e.Leases,
+		LockConfig: resourcelock.ResourceLockConfig{Identity: e.Identity},
+	}
+	for ctx.Err() == nil {
+		elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
+			Lock: lock, LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod,
+			ReleaseOnCancel: true, Name: e.Name,
+			Callbacks: leaderelection.LeaderCallbacks{
+				OnStartedLeading: func(ctx context.Context) {
+					leading.Lock()
+					defer leading.Unlock()
+					if ctx.Err() == nil {
+						e.Log.Info("this replica is the safety net now", "identity", e.Identity)
+						lead(ctx)
+					}
+				},
+				OnStoppedLeading: func() {},
+			},
+		})
+		if err != nil {
+			return fmt.Errorf("preparing the leader election: %w", err)
+		}
+		elector.Run(ctx)
+	}
+	return nil
+}

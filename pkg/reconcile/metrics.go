@@ -1,0 +1,78 @@
+package reconcile
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// Metrics count what the safety net does and finds. A nil *Metrics counts
+// nothing. What it finds is known to the leader alone; the others show 0.
+type Metrics struct {
+	leader, blocked, orphaned, foreign prometheus.Gauge
+	made, drift, share, removed        prometheus.Counter
+}
+
+// NewMetrics registers them; docs/operations.md lists them.
+func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
+	gauge := func(name, help string) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+	}
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	}
+	m := &Metrics{
+		leader:   gauge("ensure_volumes_safety_net_leader", "1 where this replica acts as the safety net, 0 where another one does."),
+		blocked:  gauge("ensure_volumes_safety_net_blocked_pods", "Pending pods that the safety net cannot help; an Event on each says why."),
+		orphaned: gauge("ensure_volumes_orphaned_claims", "Claims that were created here, were never bound, and that no pod refers to."),
+		foreign:  gauge("ensure_volumes_foreign_claims", "Claims that carry our label and were not created here: copies, or restored."),
+		made:     counter("ensure_volumes_safety_net_claims_created_total", "PersistentVolumeClaims created for pods that wait."),
+		drift:    counter("ensure_volumes_claim_drifts_total", "Hints of Pending pods that a claim which exists does not satisfy, each counted once for each change."),
+		share:    counter("ensure_volumes_shared_claims_total", "Claims that had a second user and do not go with their owner any more."),
+		removed:  counter("ensure_volumes_orphaned_claims_deleted_total", "Orphaned claims that were deleted."),
+	}
+	for _, c := range []prometheus.Collector{m.leader, m.blocked, m.orphaned, m.foreign, m.made, m.drift, m.share, m.removed} {
+		if err := r.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+func (m *Metrics) lead(is bool) {
+	if m == nil {
+		return
+	}
+	m.leader.Set(0)
+	if is {
+		m.leader.Set(1)
+	}
+}
+
+func (m *Metrics) found(orphaned, foreign, blocked int) {
+	if m != nil {
+		m.orphaned.Set(float64(orphaned))
+		m.foreign.Set(float64(foreign))
+		m.blocked.Set(float64(blocked))
+	}
+}
+
+func (m *Metrics) created(n int) {
+	if m != nil {
+		m.made.Add(float64(n))
+	}
+}
+
+func (m *Metrics) drifted(n int) {
+	if m != nil {
+		m.drift.Add(float64(n))
+	}
+}
+
+func (m *Metrics) shared() {
+	if m != nil {
+		m.share.Inc()
+	}
+}
+
+func (m *Metrics) deleted() {
+	if m != nil {
+		m.removed.Inc()
+	}
+}
