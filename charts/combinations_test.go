@@ -1,6 +1,7 @@
 package charts_test
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -140,6 +141,43 @@ func TestOwnerKindsAreReadable(t *testing.T) {
 		slices.Sort(got)
 		if !slices.Equal(got, want) {
 			t.Errorf("%s: may read %v, want %v", values, got, want)
+		}
+	}
+}
+
+// What the account may do grows by what is switched on, and the arguments say the same.
+func TestSafetyNetGrowsTheRole(t *testing.T) {
+	const reads, writes = "/pods get,list,watch", "/persistentvolumeclaims patch"
+	net := []string{"/events create,patch", writes, reads}
+	for values, want := range map[string][]string{
+		"safetyNet: {enabled: false}": nil,
+		"":                            net,
+		"safetyNet: {deleteOrphanedClaims: true}":                 {"/events create,patch", "/persistentvolumeclaims delete", writes, reads},
+		"safetyNet: {enabled: false, deleteOrphanedClaims: true}": nil,
+		"deleteOnSandboxTermination: false":                       net, // claims of before go with their sandboxes all the same
+	} {
+		var got []string
+		for _, rule := range role(t, values) {
+			if r := rule.Resources[0]; r == "pods" || r == "events" || r == "persistentvolumeclaims" && !slices.Contains(rule.Verbs, "create") {
+				got = append(got, rule.APIGroups[0]+"/"+r+" "+strings.Join(rule.Verbs, ","))
+			}
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", values, got, want)
+		}
+		rendered := helm(t, values)
+		if on := !strings.Contains(values, "enabled: false"); on != (rendered["Role/ensure-volumes-lease"] != nil) || on != (rendered["RoleBinding/ensure-volumes-lease"] != nil) {
+			t.Errorf("%s: leases may be written: %t", values, !on)
+		}
+		for _, arg := range []string{
+			fmt.Sprintf("--safety-net=%t", !strings.Contains(values, "enabled: false")),
+			fmt.Sprintf("--delete-orphaned-claims=%t", strings.Contains(values, "deleteOrphanedClaims: true")),
+			"--lease=" + name + "/" + name,
+		} {
+			if got := arguments(t, values); !slices.Contains(got, arg) {
+				t.Errorf("%s: arguments %q lack %s", values, got, arg)
+			}
 		}
 	}
 }

@@ -93,7 +93,7 @@ func the[T runtime.Object](t *testing.T, objects []runtime.Object) T {
 func TestWhatIsInstalled(t *testing.T) {
 	baseKinds := []string{
 		"ClusterRole", "ClusterRoleBinding", "Deployment", "FlowSchema", "MutatingWebhookConfiguration", "Namespace",
-		"PodDisruptionBudget", "PriorityLevelConfiguration", "Service", "ServiceAccount",
+		"PodDisruptionBudget", "PriorityLevelConfiguration", "Role", "RoleBinding", "Service", "ServiceAccount",
 	}
 	for folder, want := range map[string][]string{
 		base:            baseKinds,

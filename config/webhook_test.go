@@ -29,9 +29,12 @@ func installed(t *testing.T) []runtime.Object {
 // The account may do exactly this.
 func TestPermissions(t *testing.T) {
 	want := []string{
+		"/events create", "/events patch",
 		"/namespaces list", "/namespaces watch",
-		"/persistentvolumeclaims create", "/persistentvolumeclaims get", "/persistentvolumeclaims list", "/persistentvolumeclaims watch",
+		"/persistentvolumeclaims create", "/persistentvolumeclaims get", "/persistentvolumeclaims list", "/persistentvolumeclaims patch",
+		"/persistentvolumeclaims watch",
 		"/persistentvolumes list",
+		"/pods get", "/pods list", "/pods watch",
 		"agents.x-k8s.io/sandboxes get",
 		"sandbox.opensandbox.io/batchsandboxes get",
 		"storage.k8s.io/storageclasses list", "storage.k8s.io/storageclasses watch",
@@ -65,6 +68,25 @@ func TestPermissions(t *testing.T) {
 	wantRole := rbacv1.RoleRef{APIGroup: "rbac.authorization.k8s.io", Kind: "ClusterRole", Name: role.Name}
 	if !reflect.DeepEqual(binding.Subjects, wantSubjects) || binding.RoleRef != wantRole {
 		t.Errorf("binding of %v to %v", binding.Subjects, binding.RoleRef)
+	}
+}
+
+// The lease is one object, in the installation's own namespace.
+func TestLease(t *testing.T) {
+	objects := installed(t)
+	account, role, binding := the[*corev1.ServiceAccount](t, objects), the[*rbacv1.Role](t, objects), the[*rbacv1.RoleBinding](t, objects)
+	if want := []rbacv1.PolicyRule{
+		{APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"}, ResourceNames: []string{name}, Verbs: []string{"get", "update"}},
+		{APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"}, Verbs: []string{"create"}},
+	}; role.Namespace != account.Namespace || !reflect.DeepEqual(role.Rules, want) {
+		t.Errorf("the Role in %q: %v", role.Namespace, role.Rules)
+	}
+	if binding.Namespace != account.Namespace || binding.RoleRef.Kind != "Role" || binding.RoleRef.Name != role.Name ||
+		len(binding.Subjects) != 1 || binding.Subjects[0].Name != account.Name || binding.Subjects[0].Namespace != account.Namespace {
+		t.Errorf("the RoleBinding in %q: %v to %v", binding.Namespace, binding.Subjects, binding.RoleRef)
+	}
+	if arg := "--lease=" + account.Namespace + "/" + name; !slices.Contains(the[*appsv1.Deployment](t, objects).Spec.Template.Spec.Containers[0].Args, arg) {
+		t.Errorf("the Deployment does not say %s", arg)
 	}
 }
 
