@@ -85,9 +85,9 @@ func (t *task) judge(ctx context.Context) error {
 		if err := t.readController(ctx); err != nil {
 			return err
 		}
-		if t.req.Waiting && t.controller.gone {
-			return t.abandoned()
-		}
+	}
+	if t.missing() && t.req.Waiting && t.controller.gone {
+		return t.abandoned()
 	}
 	t.resolve()
 

@@ -23,7 +23,7 @@ type queue struct {
 }
 
 func newQueue() *queue {
-	l := &lanes{urgent: map[types.NamespacedName]bool{}, queued: map[types.NamespacedName]bool{}}
+	l := &lanes{urgent: map[types.NamespacedName]bool{}, queued: map[types.NamespacedName]*place{}}
 	plain := workqueue.NewTypedWithConfig(workqueue.TypedQueueConfig[types.NamespacedName]{Queue: l})
 	delaying := workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[types.NamespacedName]{Queue: plain})
 	return &queue{
@@ -49,8 +49,13 @@ type lanes struct {
 	mu     sync.Mutex
 	urgent map[types.NamespacedName]bool
 
-	queued     map[types.NamespacedName]bool // whether in the fast lane
-	fast, slow []types.NamespacedName        // with keys that have changed lanes since, which do not count
+	queued     map[types.NamespacedName]*place
+	fast, slow []*place // with those that were left for a place in the other lane
+}
+
+type place struct {
+	key  types.NamespacedName
+	fast bool
 }
 
 func (l *lanes) hurry(key types.NamespacedName) {
@@ -61,25 +66,30 @@ func (l *lanes) hurry(key types.NamespacedName) {
 
 // Touch moves what is queued and has become urgent.
 func (l *lanes) Touch(key types.NamespacedName) {
-	if fast, queued := l.queued[key]; queued && !fast {
-		l.Push(key)
+	if p := l.queued[key]; p != nil && l.hurried(key) && !p.fast {
+		l.place(key, true)
 	}
 }
 
-// Push adds a key to its lane.
-func (l *lanes) Push(key types.NamespacedName) {
+// Push adds a key at the end of its lane.
+func (l *lanes) Push(key types.NamespacedName) { l.place(key, l.hurried(key)) }
+
+// hurried reports once whether a key was hurried.
+func (l *lanes) hurried(key types.NamespacedName) bool {
 	l.mu.Lock()
-	fast := l.urgent[key]
+	defer l.mu.Unlock()
+	urgent := l.urgent[key]
 	delete(l.urgent, key)
-	l.mu.Unlock()
-	if was, queued := l.queued[key]; queued && was == fast {
-		return
-	}
-	l.queued[key] = fast
+	return urgent
+}
+
+func (l *lanes) place(key types.NamespacedName, fast bool) {
+	p := &place{key, fast}
+	l.queued[key] = p
 	if fast {
-		l.fast = append(l.fast, key)
+		l.fast = append(l.fast, p)
 	} else {
-		l.slow = append(l.slow, key)
+		l.slow = append(l.slow, p)
 	}
 }
 
@@ -87,13 +97,14 @@ func (l *lanes) Push(key types.NamespacedName) {
 func (l *lanes) Len() int { return len(l.queued) }
 
 // Pop takes the next key.
-func (l *lanes) Pop() (key types.NamespacedName) {
-	for _, lane := range []*[]types.NamespacedName{&l.fast, &l.slow} {
+func (l *lanes) Pop() types.NamespacedName {
+	for _, lane := range []*[]*place{&l.fast, &l.slow} {
 		for len(*lane) > 0 {
-			key, *lane = (*lane)[0], (*lane)[1:]
-			if fast, queued := l.queued[key]; queued && fast == (lane == &l.fast) {
-				delete(l.queued, key)
-				return key
+			p := (*lane)[0]
+			*lane = (*lane)[1:]
+			if l.queued[p.key] == p {
+				delete(l.queued, p.key)
+				return p.key
 			}
 		}
 	}

@@ -1,0 +1,236 @@
+package reconcile
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// TestHeals: a pod that waits gets its claims as at admission, and quietly.
+func TestHeals(t *testing.T) {
+	pod := newPod("ns", "p", "home", "data")
+	pod.Annotations = map[string]string{"home.volumes.opensandbox.io/storage": "5Gi", "not-ours": "x"}
+	pod.Labels = map[string]string{"opensandbox.io/id": "abc"}
+	w := newWorld(t, pod, ours("data", time.Hour))
+	if w.heal(t.Context(), named("p")) {
+		t.Error("it comes back although all is well")
+	}
+	home := w.claim("home")
+	if home == nil || home.Spec.Resources.Requests.Storage().String() != "5Gi" || home.Labels["opensandbox.io/id"] != "abc" ||
+		home.Annotations["volumes.opensandbox.io/created-for"] != "p" {
+		t.Fatalf("claim %+v", home)
+	}
+	if _, by := home.Annotations["volumes.opensandbox.io/requested-by"]; by {
+		t.Error("somebody is said to have asked, whom nobody knows")
+	}
+	if got, want := w.made(), []string{"create *v1.PersistentVolumeClaim home"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// TestLeavesAlone: what costs no call at all, and what is looked at and left.
+func TestLeavesAlone(t *testing.T) {
+	running, deleted := newPod("ns", "running", "a"), newPod("ns", "deleted", "b")
+	running.Status.Phase = corev1.PodRunning
+	deleted.DeletionTimestamp, deleted.Finalizers = &metav1.Time{Time: time.Now()}, []string{"x/y"}
+	mirror := newPod("ns", "mirror", "c")
+	mirror.Annotations = map[string]string{corev1.MirrorPodAnnotationKey: "x"}
+	w := newWorld(t, running, deleted, mirror, newPod("off", "elsewhere", "d"), newPod("ns", "well", "e"), newPod("ns", "without"), ours("e", time.Hour))
+	for _, pod := range []*corev1.Pod{running, deleted, mirror, newPod("off", "elsewhere"), newPod("ns", "well"), newPod("ns", "without")} {
+		if w.heal(t.Context(), client.ObjectKeyFromObject(pod)) {
+			t.Errorf("%s: it comes back", pod.Name)
+		}
+	}
+	if len(w.calls) > 0 {
+		t.Errorf("calls %q", w.calls)
+	}
+	// What the caches do not know yet: the pod is gone, is another, or runs.
+	for name, change := range map[string]func(*corev1.Pod){
+		"gone":    nil,
+		"another": func(p *corev1.Pod) { p.UID = "new" },
+		"runs":    func(p *corev1.Pod) { p.Status.Phase = corev1.PodRunning },
+	} {
+		pod := newPod("ns", name, "x")
+		w := newWorld(t)
+		if err := w.pods.Add(pod.DeepCopy()); err != nil {
+			t.Fatal(err)
+		}
+		if change != nil {
+			change(pod)
+			if err := w.live.Create(t.Context(), pod); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if w.heal(t.Context(), named(name)) || w.claim("x") != nil {
+			t.Errorf("%s: %q", name, w.calls)
+		}
+	}
+}
+
+// TestController: its hints count as at admission; where it is gone nothing is made.
+func TestController(t *testing.T) {
+	sandbox := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
+		Namespace: "ns", Name: "s", UID: "uid-s", Annotations: map[string]string{"volumes.opensandbox.io/storage": "3Gi"},
+	}}
+	sandbox.SetGroupVersionKind(schema.GroupVersionKind{Group: "agents.x-k8s.io", Version: "v1beta1", Kind: "Sandbox"})
+	w := newWorld(t, sandbox, of(newPod("ns", "p", "a"), "s", "uid-s"), of(newPod("ns", "q", "b"), "s", "uid-before"))
+	if w.heal(t.Context(), named("p")) || w.claim("a").Spec.Resources.Requests.Storage().String() != "3Gi" {
+		t.Errorf("claim %+v", w.claim("a"))
+	}
+	if !w.heal(t.Context(), named("q")) || w.claim("b") != nil {
+		t.Errorf("a claim was made for a pod whose controller is gone: %q", w.calls)
+	}
+	if got := w.events(); len(got) != 2 || !strings.HasPrefix(got[0], "Pod/q Warning FailedEnsureClaims x1: Sandbox \"s\" (uid uid-before), the pod's controller, is gone") ||
+		!strings.HasPrefix(got[1], "Sandbox/s Warning FailedEnsureClaims x1: ") {
+		t.Errorf("events %q", got)
+	}
+}
+
+func forbidden(message string) error {
+	return &apierrors.StatusError{ErrStatus: metav1.Status{
+		Status: metav1.StatusFailure, Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden, Message: message,
+	}}
+}
+
+// TestTellsOnceForEachChange: refused, refused again, otherwise, as before, and at
+// last not any more.
+func TestTellsOnceForEachChange(t *testing.T) {
+	w := newWorld(t, of(newPod("ns", "p", "home"), "s", "uid-s"))
+	w.Ensurer.OwnerKinds = nil // a controller of any kind is told
+	says := "exceeded quota: few, used: 5"
+	w.fails = func(verb string, object client.Object) error {
+		if _, is := object.(*corev1.PersistentVolumeClaim); is && verb == "create" && says != "" {
+			return forbidden(says)
+		}
+		return nil
+	}
+	step := func(message string, again bool, want ...string) {
+		t.Helper()
+		says = message
+		if got := w.heal(t.Context(), named("p")); got != again {
+			t.Errorf("%q: it comes back: %t", message, got)
+		}
+		if got := w.events(); !slices.Equal(got, want) {
+			t.Errorf("%q: events\n%s\nwant\n%s", message, strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	}
+	event := func(on, of string) string { return on + " " + of }
+	const five, six = "Warning FailedEnsureClaims x1: exceeded quota: few, used: 5", "Warning FailedEnsureClaims x1: exceeded quota: few, used: 6"
+	step("exceeded quota: few, used: 5", true, event("Pod/p", five), event("Sandbox/s", five))
+	step("exceeded quota: few, used: 5", true, event("Pod/p", five), event("Sandbox/s", five))
+	step("exceeded quota: few, used: 6", true, event("Pod/p", five), event("Pod/p", six), event("Sandbox/s", five), event("Sandbox/s", six))
+	twice := strings.Replace(five, "x1", "x2", 1)
+	step("exceeded quota: few, used: 5", true, event("Pod/p", six), event("Pod/p", twice), event("Sandbox/s", six), event("Sandbox/s", twice))
+	if w.stories.failing() != 1 {
+		t.Errorf("%d pods fail", w.stories.failing())
+	}
+	const well = "Normal ClaimsEnsured x1: the pod's claims exist"
+	step("", false, event("Pod/p", well), event("Pod/p", six), event("Pod/p", twice), event("Sandbox/s", well), event("Sandbox/s", six), event("Sandbox/s", twice))
+	if w.stories.failing() != 0 {
+		t.Errorf("%d pods fail", w.stories.failing())
+	}
+	// A successor knows nothing of what was told, and does not tell it again.
+	w.stories = stories{}
+	if err := w.live.Delete(t.Context(), w.claim("home")); err != nil {
+		t.Fatal(err)
+	}
+	step("exceeded quota: few, used: 6", true, event("Pod/p", well), event("Pod/p", six), event("Pod/p", twice), event("Sandbox/s", well), event("Sandbox/s", six), event("Sandbox/s", twice))
+	// What is remembered of a pod goes with it.
+	if err := w.live.Delete(t.Context(), newPod("ns", "p")); err != nil {
+		t.Fatal(err)
+	}
+	w.Net.term = w.term
+	w.sync()
+	if len(w.stories.pods) != 0 {
+		t.Errorf("%d pods are remembered", len(w.stories.pods))
+	}
+}
+
+// TestAnEventThatCannotBeWritten is news again the next time.
+func TestAnEventThatCannotBeWritten(t *testing.T) {
+	pod := newPod("ns", "p", "home")
+	pod.Annotations = map[string]string{"volumes.opensandbox.io/storage": "10 GB"}
+	w := newWorld(t, pod)
+	w.fails = func(verb string, object client.Object) error {
+		if _, is := object.(*corev1.Event); is {
+			return errors.New("no")
+		}
+		return nil
+	}
+	w.heal(t.Context(), named("p"))
+	w.fails = nil
+	w.heal(t.Context(), named("p"))
+	if got := w.events(); len(got) != 1 || !strings.Contains(got[0], `invalid quantity "10 GB"; write it as "10Gi"`) || !strings.Contains(got[0], " x1: ") {
+		t.Errorf("events %q", got)
+	}
+}
+
+// TestPassingTrouble is told only where it stays.
+func TestPassingTrouble(t *testing.T) {
+	w := newWorld(t, newPod("ns", "p", "home"))
+	w.fails = func(verb string, object client.Object) error {
+		if _, is := object.(*corev1.PersistentVolumeClaim); is {
+			return apierrors.NewInternalError(errors.New("etcd is away"))
+		}
+		return nil
+	}
+	for try := range toldAfter + 1 {
+		if !w.heal(t.Context(), named("p")) {
+			t.Error("it does not come back")
+		}
+		if told := len(w.events()) > 0; told != (try >= toldAfter) {
+			t.Errorf("after %d tries: told %t", try, told)
+		}
+		w.podsDue.AddRateLimited(named("p"))
+	}
+	w.fails = nil
+	if w.heal(t.Context(), named("p")) || w.claim("home") == nil {
+		t.Error("it does not heal")
+	}
+}
+
+// TestDrift is told, and counted once for each change.
+func TestDrift(t *testing.T) {
+	pod := newPod("ns", "p", "home")
+	pod.Annotations = map[string]string{"volumes.opensandbox.io/storage": "5Gi", "volumes.opensandbox.io/accessModes": "RWX"}
+	w := newWorld(t, pod, ours("home", time.Hour))
+	for range 2 {
+		if w.heal(t.Context(), named("p")) {
+			t.Error("it comes back")
+		}
+	}
+	if got := w.events(); len(got) != 1 || !strings.HasPrefix(got[0], `Pod/p Warning ClaimWarning x1: claim "home" exists: accessModes RWX asked, it has`) ||
+		!strings.Contains(got[0], "; claim \"home\" exists: storage 5Gi asked") {
+		t.Errorf("events %q", got)
+	}
+}
+
+// TestLongMessages: an Event takes 1024 bytes, and names of 253.
+func TestLongMessages(t *testing.T) {
+	name := strings.Repeat("a", 235) + "." + strings.Repeat("b", 17)
+	w := newWorld(t, newPod("ns", name, "home"))
+	w.fails = func(verb string, object client.Object) error {
+		if _, is := object.(*corev1.PersistentVolumeClaim); is && verb == "create" {
+			return forbidden("exceeded quota: " + strings.Repeat("ä", 1000))
+		}
+		return nil
+	}
+	w.heal(t.Context(), named(name))
+	var list corev1.EventList
+	if err := w.live.List(t.Context(), &list); err != nil || len(list.Items) != 1 {
+		t.Fatalf("%v, %d events", err, len(list.Items))
+	}
+	e := list.Items[0]
+	if len(e.Message) > 1024 || !strings.HasSuffix(e.Message, "ä...") || len(e.Name) > 253 || strings.Contains(e.Name, "..") {
+		t.Errorf("%d bytes, named %q", len(e.Message), e.Name)
+	}
+}
