@@ -47,10 +47,10 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 	enabled.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
 	note := func(verb string, object client.Object) error {
 		w.mu.Lock()
-		defer w.mu.Unlock()
 		w.calls = append(w.calls, fmt.Sprintf("%s %T %s", verb, object, object.GetName()))
+		w.mu.Unlock()
 		if w.fails != nil {
-			return w.fails(verb, object)
+			return w.fails(verb, object) // which may call too
 		}
 		return nil
 	}

@@ -158,13 +158,22 @@ func TestTheLabelSwitchesANamespaceOnAndOff(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// gone takes a pod away that would get its claim as soon as the label is there.
+	gone := func(name string) {
+		t.Helper()
+		if err := world.admin.Delete(t.Context(), pod(ns, name), client.GracePeriodSeconds(0)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	create("before", "never")
+	gone("before")
 	label(`"enabled"`)
 	answers(true)
 	create("on", "one", "one")
 	label(`"disabled"`)
 	answers(false)
 	create("other-value", "never", "one")
+	gone("other-value")
 	label(`"enabled"`)
 	answers(true)
 	create("on-again", "two", "one", "two")
