@@ -11,21 +11,39 @@ type Metrics struct {
 
 // NewMetrics registers them; docs/operations.md lists them.
 func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
-	gauge := func(name, help string) prometheus.Gauge {
-		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
-	}
-	counter := func(name, help string) prometheus.Counter {
-		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
-	}
 	m := &Metrics{
-		leader:   gauge("ensure_volumes_safety_net_leader", "1 where this replica acts as the safety net, 0 where another one does."),
-		blocked:  gauge("ensure_volumes_safety_net_blocked_pods", "Pending pods that the safety net cannot help; an Event on each says why."),
-		orphaned: gauge("ensure_volumes_orphaned_claims", "Claims that were created here, were never bound, and that no pod refers to."),
-		foreign:  gauge("ensure_volumes_foreign_claims", "Claims that carry our label and were not created here: copies, or restored."),
-		made:     counter("ensure_volumes_safety_net_claims_created_total", "PersistentVolumeClaims created for pods that wait."),
-		drift:    counter("ensure_volumes_claim_drifts_total", "Hints of Pending pods that a claim which exists does not satisfy, each counted once for each change."),
-		share:    counter("ensure_volumes_shared_claims_total", "Claims that had a second user and do not go with their owner any more."),
-		removed:  counter("ensure_volumes_orphaned_claims_deleted_total", "Orphaned claims that were deleted."),
+		leader: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "ensure_volumes_safety_net_leader",
+			Help: "1 where this replica acts as the safety net, 0 where another one does.",
+		}),
+		blocked: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "ensure_volumes_safety_net_blocked_pods",
+			Help: "Pending pods that the safety net cannot help; an Event on each says why.",
+		}),
+		orphaned: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "ensure_volumes_orphaned_claims",
+			Help: "Claims that were created here, were never bound, and that no pod refers to.",
+		}),
+		foreign: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "ensure_volumes_foreign_claims",
+			Help: "Claims that carry our label and were not created here: copies, or restored.",
+		}),
+		made: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "ensure_volumes_safety_net_claims_created_total",
+			Help: "PersistentVolumeClaims created for pods that wait.",
+		}),
+		drift: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "ensure_volumes_claim_drifts_total",
+			Help: "Hints of Pending pods that a claim which exists does not satisfy, each counted once for each change.",
+		}),
+		share: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "ensure_volumes_shared_claims_total",
+			Help: "Claims that had a second user and do not go with their owner any more.",
+		}),
+		removed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "ensure_volumes_orphaned_claims_deleted_total",
+			Help: "Orphaned claims that were deleted.",
+		}),
 	}
 	for _, c := range []prometheus.Collector{m.leader, m.blocked, m.orphaned, m.foreign, m.made, m.drift, m.share, m.removed} {
 		if err := r.Register(c); err != nil {
