@@ -33,8 +33,8 @@ type Step struct {
 	Console bool
 }
 
-// Parse finds the blocks of a document that are run, in their order. A block of a kind that is not known, and one that does not
-// end, are errors.
+// Parse finds the blocks of a document that are run, in their order. A block of a kind that is not known, one that does not end,
+// and what Markdown shows as a block without such a fence are errors.
 func Parse(markdown string) ([]Block, error) {
 	blocks, _, err := parse(markdown)
 	return blocks, err
@@ -49,13 +49,16 @@ func Illustrations(markdown string) ([]Block, error) {
 func parse(markdown string) (run, shown []Block, err error) {
 	section := ""
 	lines := strings.Split(markdown, "\n")
+	var prose prose
 	for i := 0; i < len(lines); i++ {
 		if heading := strings.TrimLeft(lines[i], "#"); heading != lines[i] && strings.HasPrefix(heading, " ") {
 			section = strings.TrimSpace(heading)
-			continue
 		}
 		indent, kind, ok := fence(lines[i])
 		if !ok {
+			if prose.hides(lines[i]) {
+				return nil, nil, fmt.Errorf("line %d: a block that no fence of three backticks opens: %q", i+1, lines[i])
+			}
 			continue
 		}
 		first := i + 1
@@ -96,6 +99,27 @@ func fence(line string) (indent, kind string, ok bool) {
 	text := strings.TrimLeft(line, " ")
 	kind, ok = strings.CutPrefix(text, "```")
 	return line[:len(line)-len(text)], strings.TrimSpace(kind), ok
+}
+
+// prose is what stands between the blocks, read line by line.
+type prose struct {
+	list  bool // what is indented continues an item
+	blank bool // the line before was
+}
+
+// hides tells whether a line begins what Markdown shows as a block, and no fence opens: one of tildes, a command, or text that is
+// indented by four.
+func (p *prose) hides(line string) bool {
+	text := strings.TrimSpace(line)
+	after := p.blank
+	p.blank = text == ""
+	if mark, rest, ok := strings.Cut(text, " "); ok && rest != "" && (mark == "-" || mark == "*" || strings.Trim(mark, "0123456789") == ".") {
+		p.list = true
+	} else if text != "" && !strings.HasPrefix(line, " ") {
+		p.list = false
+	}
+	indented := strings.HasPrefix(line, "    ") && text != "" && after && !p.list
+	return indented || strings.HasPrefix(text, "~~~") || strings.HasPrefix(text, "$ ")
 }
 
 // session reads a console block whose first line is the document's line number at.
