@@ -49,14 +49,14 @@ func Illustrations(markdown string) ([]Block, error) {
 func parse(markdown string) (run, shown []Block, err error) {
 	section := ""
 	lines := strings.Split(markdown, "\n")
-	var prose prose
+	between := prose{}
 	for i := 0; i < len(lines); i++ {
 		if heading := strings.TrimLeft(lines[i], "#"); heading != lines[i] && strings.HasPrefix(heading, " ") {
 			section = strings.TrimSpace(heading)
 		}
 		indent, kind, ok := fence(lines[i])
 		if !ok {
-			if prose.hides(lines[i]) {
+			if between.hides(lines[i]) {
 				return nil, nil, fmt.Errorf("line %d: a block that no fence of three backticks opens: %q", i+1, lines[i])
 			}
 			continue
@@ -107,8 +107,8 @@ type prose struct {
 	blank bool // the line before was
 }
 
-// hides tells whether a line begins what Markdown shows as a block, and no fence opens: one of tildes, a command, or text that is
-// indented by four.
+// hides tells whether a line begins what Markdown shows as a block, or a reader takes for a command, and no fence of its own line
+// opens: a block of tildes, within a quotation or beside a list's mark, by indentation, in HTML; a prompt.
 func (p *prose) hides(line string) bool {
 	text := strings.TrimSpace(line)
 	after := p.blank
@@ -118,8 +118,11 @@ func (p *prose) hides(line string) bool {
 	} else if text != "" && !strings.HasPrefix(line, " ") {
 		p.list = false
 	}
-	indented := strings.HasPrefix(line, "    ") && text != "" && after && !p.list
-	return indented || strings.HasPrefix(text, "~~~") || strings.HasPrefix(text, "$ ")
+	if indented := strings.HasPrefix(line, "    ") || strings.HasPrefix(line, "\t"); indented && text != "" && after && !p.list {
+		return true
+	}
+	block := strings.Contains(text, "```") || strings.Contains(text, "~~~") || strings.Contains(text, "<pre")
+	return block || strings.HasPrefix(strings.TrimLeft(text, "> "), "$ ")
 }
 
 // session reads a console block whose first line is the document's line number at.
