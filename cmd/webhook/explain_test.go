@@ -42,6 +42,24 @@ func TestReadmeShowsExplain(t *testing.T) {
 	}
 }
 
+// TestDocumentShowsAnError: the error in docs/explain.md is what the command says of such a manifest.
+func TestDocumentShowsAnError(t *testing.T) {
+	document, err := os.ReadFile("../../docs/explain.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	manifest := wellPod + "---\napiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: web}\n" +
+		"spec: {template: {spec: {volumes: [{name: v, persistentVolumeClaim: {claimName: 7}}]}}}\n"
+	if err := os.WriteFile("team.yaml", []byte(manifest), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, _, errs := explained(t, "", "-f", "team.yaml")
+	if code != exitUnknown || !strings.Contains(string(document), "\n"+errs) {
+		t.Errorf("exit code %d, and docs/explain.md does not have %q", code, errs)
+	}
+}
+
 const (
 	wellPod   = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {volumes: [{name: v, persistentVolumeClaim: {claimName: home}}]}\n"
 	faultyPod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p, annotations: {volumes.opensandbox.io/storage: 10 GB}}\nspec: {volumes: [{name: v, persistentVolumeClaim: {claimName: home}}]}\n"

@@ -72,12 +72,17 @@ func TestControllers(t *testing.T) {
 	}
 }
 
-// TestJobsOfCronJobs: where Jobs are listed, their hints are those of the jobTemplate.
-func TestJobsOfCronJobs(t *testing.T) {
+// TestControllersOfControllers: where a kind in between is listed, a Job has the hints of the CronJob's jobTemplate, a ReplicaSet those
+// of the Deployment.
+func TestControllersOfControllers(t *testing.T) {
 	e := &explain.Explainer{Config: settings{OwnerKinds: "Job.batch/jobs"}.config(t)}
 	got := tableOf(t, e, "apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: x, annotations: {volumes.opensandbox.io/storage: 9Gi}}\n"+
 		"spec: {jobTemplate: {metadata: {annotations: {volumes.opensandbox.io/accessModes: RWX}}, spec: {template: "+template+"}}}\n")
 	wants(t, got, "storage 3Gi metadata.annotations", `accessModes ReadWriteMany Job "x": metadata.annotations[volumes.opensandbox.io/accessModes]`)
+
+	e = &explain.Explainer{Config: settings{OwnerKinds: "ReplicaSet.apps/replicasets"}.config(t)}
+	got = tableOf(t, e, "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x, annotations: {volumes.opensandbox.io/accessModes: RWX}}\nspec: {template: "+template+"}\n")
+	wants(t, got, "storage 3Gi metadata.annotations", `accessModes ReadWriteMany ReplicaSet "x": metadata.annotations[volumes.opensandbox.io/accessModes]`)
 }
 
 // TestUnknownKinds: what has pods that cannot be explained is named, and nothing else is.

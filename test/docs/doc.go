@@ -15,5 +15,6 @@
 // What a script exports holds for everything after it.
 //
 // Blocks in yaml, text and promql are illustrations and are not run; who wants none of them in a document asks for them. Every
-// other kind is an error: a command that nobody runs may be wrong.
+// other kind is an error, and so is what looks like a block or a prompt without such a fence: a command that nobody runs may be
+// wrong.
 package docs

@@ -69,6 +69,13 @@ func TestParseRefuses(t *testing.T) {
 		"no command":              {"```console\n```\n", "line 2: a console block without a command"},
 		"output first":            {"```console\nhello\n$ echo hello\n```\n", "line 2: a console block begins with a command"},
 		"less indented":           {"  ```sh\ntrue\n  ```\n", "line 2: indented less"},
+		"a fence of tildes":       {"Text\n~~~sh\ntrue\n~~~\n", `line 2: a block that no fence of three backticks opens: "~~~sh"`},
+		"a block by indentation":  {"- item\n\n    its text\n\nText\n\n    true\n", "line 7: a block that no fence"},
+		"a block by a tab":        {"Text\n\n\ttrue\n", "line 3: a block that no fence"},
+		"a block in a quotation":  {"> ```sh\n> true\n> ```\n", "line 1: a block that no fence"},
+		"a block beside a mark":   {"- ```sh\n  true\n  ```\n", "line 1: a block that no fence"},
+		"a block in HTML":         {"<pre>true</pre>\n", "line 1: a block that no fence"},
+		"a prompt in the text":    {"1. item\n   $ true\n", "line 2: a block that no fence"},
 	} {
 		if _, err := docs.Parse(c.document); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", name, err)

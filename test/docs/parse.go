@@ -33,8 +33,8 @@ type Step struct {
 	Console bool
 }
 
-// Parse finds the blocks of a document that are run, in their order. A block of a kind that is not known, and one that does not
-// end, are errors.
+// Parse finds the blocks of a document that are run, in their order. A block of a kind that is not known, one that does not end,
+// and what Markdown shows as a block without such a fence are errors.
 func Parse(markdown string) ([]Block, error) {
 	blocks, _, err := parse(markdown)
 	return blocks, err
@@ -49,13 +49,16 @@ func Illustrations(markdown string) ([]Block, error) {
 func parse(markdown string) (run, shown []Block, err error) {
 	section := ""
 	lines := strings.Split(markdown, "\n")
+	between := prose{}
 	for i := 0; i < len(lines); i++ {
 		if heading := strings.TrimLeft(lines[i], "#"); heading != lines[i] && strings.HasPrefix(heading, " ") {
 			section = strings.TrimSpace(heading)
-			continue
 		}
 		indent, kind, ok := fence(lines[i])
 		if !ok {
+			if between.hides(lines[i]) {
+				return nil, nil, fmt.Errorf("line %d: a block that no fence of three backticks opens: %q", i+1, lines[i])
+			}
 			continue
 		}
 		first := i + 1
@@ -96,6 +99,30 @@ func fence(line string) (indent, kind string, ok bool) {
 	text := strings.TrimLeft(line, " ")
 	kind, ok = strings.CutPrefix(text, "```")
 	return line[:len(line)-len(text)], strings.TrimSpace(kind), ok
+}
+
+// prose is what stands between the blocks, read line by line.
+type prose struct {
+	list  bool // what is indented continues an item
+	blank bool // the line before was
+}
+
+// hides tells whether a line begins what Markdown shows as a block, or a reader takes for a command, and no fence of its own line
+// opens: a block of tildes, within a quotation or beside a list's mark, by indentation, in HTML; a prompt.
+func (p *prose) hides(line string) bool {
+	text := strings.TrimSpace(line)
+	after := p.blank
+	p.blank = text == ""
+	if mark, rest, ok := strings.Cut(text, " "); ok && rest != "" && (mark == "-" || mark == "*" || strings.Trim(mark, "0123456789") == ".") {
+		p.list = true
+	} else if text != "" && !strings.HasPrefix(line, " ") {
+		p.list = false
+	}
+	if indented := strings.HasPrefix(line, "    ") || strings.HasPrefix(line, "\t"); indented && text != "" && after && !p.list {
+		return true
+	}
+	block := strings.Contains(text, "```") || strings.Contains(text, "~~~") || strings.Contains(text, "<pre")
+	return block || strings.HasPrefix(strings.TrimLeft(text, "> "), "$ ")
 }
 
 // session reads a console block whose first line is the document's line number at.

@@ -146,7 +146,7 @@ func TestABatchOfSandboxes(t *testing.T) {
 	}
 }
 
-// The older version of agent-sandbox names its own version as the owner's.
+// The older version of agent-sandbox names its own version as the owner's. The claim is mounted twice, and is one.
 func TestASandboxOfTheOlderVersion(t *testing.T) {
 	t.Parallel()
 	ns := world.namespace(t)
@@ -161,7 +161,7 @@ spec:
     metadata: {labels: {app: alice}}
     spec:
       containers: [{name: main, image: sandbox}]
-      volumes: [{name: home, persistentVolumeClaim: {claimName: home}}]
+      volumes: [{name: rw, persistentVolumeClaim: {claimName: home}}, {name: ro, persistentVolumeClaim: {claimName: home, readOnly: true}}]
 `)
 	if err := o.controllers.Sandbox(t.Context(), cr); err != nil {
 		t.Fatal(err)
@@ -170,67 +170,4 @@ spec:
 		t.Errorf("the pod's owner is at %s", ref.APIVersion)
 	}
 	world.wantDescribed(t, ns, "home", "2Gi standard [ReadWriteOnce]")
-}
-
-// A Pool's pods are made before anybody asks, so nothing of a caller's is on them: the hints are those of the Pool's template, the
-// claim is one for all pods, and nothing goes with a sandbox.
-func TestAPool(t *testing.T) {
-	t.Parallel()
-	ns := world.namespace(t)
-	o := world.opensandbox(t, ns, false, asGuided)
-	world.apply(t, ns, `
-apiVersion: sandbox.opensandbox.io/v1alpha1
-kind: Pool
-metadata:
-  name: warm
-  annotations: {volumes.opensandbox.io/storage: 9Gi} # a Pool is no listed owner: this is not read
-spec:
-  capacitySpec: {poolMin: 1, poolMax: 5, bufferMin: 2, bufferMax: 3}
-  template:
-    metadata:
-      annotations:
-        models.volumes.opensandbox.io/storage: 6Gi
-        volumes.opensandbox.io/accessModes: RWX
-        volumes.opensandbox.io/deleteOnSandboxTermination: "true"
-    spec:
-      containers: [{name: main, image: sandbox, volumeMounts: [{name: models, mountPath: /models}]}]
-      volumes: [{name: models, persistentVolumeClaim: {claimName: models}}]
-`)
-	if err := o.controllers.Once(t.Context(), ns); err != nil {
-		t.Fatal(err)
-	}
-	var pods corev1.PodList
-	if err := world.admin.List(t.Context(), &pods, client.InNamespace(ns)); err != nil {
-		t.Fatal(err)
-	}
-	if len(pods.Items) != 2 || pods.Items[0].GenerateName != "warm-" || pods.Items[0].OwnerReferences[0].Kind != "Pool" {
-		t.Errorf("the pods are %v", pods.Items)
-	}
-	world.wantDescribed(t, ns, "models", "6Gi standard [ReadWriteMany]")
-	if owners := world.claim(t, ns, "models").OwnerReferences; len(owners) > 0 {
-		t.Errorf("the claim is owned by %v", owners)
-	}
-	want := []string{ // the first pod and the second
-		`claim "models" is kept despite deleteOnSandboxTermination: the pod has no controller of a listed kind`,
-		`claim "models" exists: deleteOnSandboxTermination true asked, it has false`,
-	}
-	if warned := o.made.warned(); !slices.Equal(warned, want) {
-		t.Errorf("warned %q, want %q", warned, want)
-	}
-
-	// Of a caller's request for one of them the hints reach nobody, and volumes are refused before anything is done.
-	pooled := request(t, `
-extensions: {poolRef: warm, opensandbox.extensions.volumes: '[{"claimName":"models","storage":"50Gi"}]'}
-`)
-	if err := o.ask(t, "7c1d", pooled); err != nil {
-		t.Error(err)
-	}
-	pooled.Volumes = request(t, alices).Volumes
-	if err := o.ask(t, "8d2e", pooled); err == nil || !strings.HasPrefix(err.Error(), "400 ") {
-		t.Errorf("volumes for a pooled sandbox: %v", err)
-	}
-	world.wantDescribed(t, ns, "models", "6Gi standard [ReadWriteMany]")
-	if n := times(world.calls(t, ns), "create persistentvolumeclaims"); n != 1 {
-		t.Errorf("%d claims were created", n)
-	}
 }

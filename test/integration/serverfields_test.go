@@ -23,6 +23,7 @@ func TestCreateIfNotExists(t *testing.T) {
 			{"before-pvc-only", asInstalled, `, createIfNotExists: false`, ``, "", "webhook"},
 			{"before-hint", asInstalled, ``, `,"createIfNotExists":false`, "", "server"},
 			{"before-strict", asInstalled, ``, ``, "false", "server"},
+			{"before-pvc-only-strict", asInstalled, `, createIfNotExists: false`, ``, "false", ""},
 			{"guided-default", asGuided, ``, ``, "", "webhook"},
 			{"guided-pvc", asGuided, `, createIfNotExists: false`, ``, "", "webhook"},
 			{"guided-hint", asGuided, ``, `,"createIfNotExists":false`, "", ""},

@@ -18,7 +18,7 @@ import (
 type Server struct {
 	// Client acts as the server's account.
 	Client client.Client
-	// Namespace is where all its sandboxes are.
+	// Namespace is where its sandboxes are: the server's own, or that of the tenant who asks.
 	Namespace string
 	// AgentSandbox makes Sandboxes of agent-sandbox instead of BatchSandboxes: the server's workload_provider.
 	AgentSandbox bool

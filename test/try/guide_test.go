@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -19,24 +20,29 @@ import (
 // onDocker is the guide's section whose blocks need an engine: test/docker runs them.
 const onDocker = "Docker"
 
-// TestGuide does what docs/opensandbox.md says, from `make up` to `make down`, and sees what it says. It does so in a copy of the
-// repository, since what a person has up in this one is not a test's to play with.
-func TestGuide(t *testing.T) {
+// guide is docs/opensandbox.md, and its blocks that are run.
+func guide(t *testing.T) (root, text string, blocks []docs.Block) {
+	t.Helper()
 	root, err := process.Root()
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(filepath.Join(root, "docs", "opensandbox.md"))
+	content, err := os.ReadFile(filepath.Join(root, "docs", "opensandbox.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	blocks, err := docs.Parse(string(text))
-	if err != nil {
+	if blocks, err = docs.Parse(string(content)); err != nil {
 		t.Fatalf("docs/opensandbox.md: %v", err)
 	}
-	shown, err := docs.Illustrations(string(text))
+	return root, string(content), blocks
+}
+
+// TestGuideIsRunWhole: the guide has no command and no manifest that TestGuide, or test/docker, does not come to.
+func TestGuideIsRunWhole(t *testing.T) {
+	root, text, blocks := guide(t)
+	shown, err := docs.Illustrations(text)
 	if err != nil {
-		t.Fatalf("docs/opensandbox.md: %v", err)
+		t.Fatal(err)
 	}
 	for _, b := range shown {
 		t.Errorf("docs/opensandbox.md, %q: nobody runs the block at line %d", b.Section, b.Line)
@@ -46,11 +52,37 @@ func TestGuide(t *testing.T) {
 		t.Fatalf("%d examples, %v", len(examples), err)
 	}
 	for _, e := range examples {
-		if !slices.ContainsFunc(blocks, func(b docs.Block) bool { return uses(b, "examples/opensandbox/"+e.Name()) }) {
+		if !uses(blocks, "examples/opensandbox/"+e.Name()) {
 			t.Errorf("no command of the guide uses examples/opensandbox/%s", e.Name())
 		}
 	}
+	programs := map[string]bool{}
+	for _, b := range blocks {
+		for _, s := range b.Steps {
+			for line := range strings.Lines(s.Command) {
+				program, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+				programs[program] = true
+			}
+		}
+	}
+	named := 0
+	for _, m := range regexp.MustCompile("`(([a-z0-9]+) [^`\n]+)`").FindAllStringSubmatch(text, -1) {
+		if programs[m[2]] {
+			named++
+			if !uses(blocks, m[1]) {
+				t.Errorf("no block of the guide runs `%s`, which its text names", m[1])
+			}
+		}
+	}
+	if named == 0 {
+		t.Error("the guide's text names no command at all")
+	}
+}
 
+// TestGuide does what docs/opensandbox.md says, from `make up` to `make down`, and sees what it says. It does so in a copy of the
+// repository, since what a person has up in this one is not a test's to play with.
+func TestGuide(t *testing.T) {
+	root, _, blocks := guide(t)
 	dir := t.TempDir()
 	shell := docs.Shell{Dir: filepath.Join(dir, "repository"), Env: reader(t, dir)}
 	if err := copyTree(root, shell.Dir); err != nil {
@@ -83,9 +115,11 @@ func TestGuide(t *testing.T) {
 	wantNothingRunning(t, shell.Dir)
 }
 
-// uses tells whether a command of a block names a file.
-func uses(b docs.Block, file string) bool {
-	return slices.ContainsFunc(b.Steps, func(s docs.Step) bool { return strings.Contains(s.Command, file) })
+// uses tells whether a command of the blocks has a text in it.
+func uses(blocks []docs.Block, text string) bool {
+	return slices.ContainsFunc(blocks, func(b docs.Block) bool {
+		return slices.ContainsFunc(b.Steps, func(s docs.Step) bool { return strings.Contains(s.Command, text) })
+	})
 }
 
 // reader is the environment of somebody who follows the guide: this test's own, with a home that nobody else uses, what Go and the
