@@ -73,7 +73,7 @@ type hotHandler struct {
 	review  []byte
 
 	request *http.Request
-	body    bytes.Reader
+	body    body
 	answer  answer
 }
 
@@ -117,7 +117,8 @@ func newHotHandler(t testing.TB) *hotHandler {
 		}},
 		Log: logr.Discard(), Metrics: metrics,
 	}
-	h.request = httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/mutate?timeout=5s", &h.body)
+	h.request = httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/mutate?timeout=5s", nil)
+	h.request.Body = &h.body
 	h.request.ContentLength = int64(len(h.review))
 	h.request.Header.Set("Content-Type", "application/json")
 	h.serve(t)
@@ -134,7 +135,6 @@ func newHotHandler(t testing.TB) *hotHandler {
 // serve has the handler answer the review once.
 func (h *hotHandler) serve(t testing.TB) {
 	h.body.Reset(h.review)
-	h.request.Body = io.NopCloser(&h.body)
 	h.answer.code, h.answer.body = http.StatusOK, h.answer.body[:0]
 	h.handler.ServeHTTP(&h.answer, h.request)
 	if h.answer.code != http.StatusOK {
@@ -226,6 +226,11 @@ func apiServer(calls *atomic.Int64) http.Handler {
 		}
 	})
 }
+
+// body is a request's that can be read again.
+type body struct{ bytes.Reader }
+
+func (*body) Close() error { return nil }
 
 // answer takes an answer and keeps its memory for the next.
 type answer struct {

@@ -28,7 +28,7 @@ func FuzzRead(f *testing.F) {
 		objects := []claim.Object{
 			{Kind: claim.Pod, Annotations: annotations, Labels: hints},
 			{Kind: claim.Owner, Name: `Sandbox "sb1"`, Annotations: annotations, Labels: hints},
-			{Kind: claim.Namespace, Name: `Namespace "team"`, Annotations: annotations},
+			{Kind: claim.Namespace, Name: "team", Annotations: annotations},
 			{Kind: claim.Container, Labels: annotations},
 		}
 		for _, objects := range [][]claim.Object{objects[:1], objects[:3], objects[2:3], objects[3:]} {

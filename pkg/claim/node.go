@@ -17,6 +17,7 @@ import (
 const (
 	maxDepth = 8
 	maxKeys  = 64
+	fields   = 6 // of a claim, as a rule
 )
 
 // node is a JSON or YAML value: just enough of one to tell a string from a
@@ -75,6 +76,9 @@ func (n *node) add(key string, value node) error {
 	}
 	if len(n.keys) == maxKeys {
 		return structure("an object with more than %d keys; write one object a claim", maxKeys)
+	}
+	if n.keys == nil {
+		n.keys, n.items = make([]string, 0, fields), make([]node, 0, fields)
 	}
 	n.keys, n.items = append(n.keys, key), append(n.items, value)
 	return nil

@@ -9,6 +9,9 @@ import (
 // maxDepth is encoding/json's limit.
 const maxDepth = 10000
 
+// firstKept is the room for strings to begin with: the most that a usual review needs.
+const firstKept = 2 << 10
+
 // Scanner reads one document from front to back. The first error ends it: every
 // loop ends, nothing is read any more, and [Scanner.End] has the error. It is not
 // for several goroutines at once.

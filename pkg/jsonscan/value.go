@@ -1,6 +1,7 @@
 package jsonscan
 
 import (
+	"slices"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -50,6 +51,9 @@ func (s *Scanner) String(v *string) {
 
 // Keep is a key, or any other bytes, as a string that stays.
 func (s *Scanner) Keep(b []byte) string {
+	if s.kept.Cap() == 0 {
+		s.kept.Grow(min(len(s.text), firstKept))
+	}
 	start := s.kept.Len()
 	s.kept.Write(b)
 	return s.kept.String()[start:]
@@ -74,7 +78,7 @@ func (s *Scanner) unquoted() []byte {
 	}
 	raw := s.text[start+1 : s.at-1]
 	if !plain {
-		s.scratch = unquote(s.scratch[:0], raw)
+		s.scratch = unquote(slices.Grow(s.scratch[:0], len(raw)), raw)
 		return s.scratch
 	}
 	return raw

@@ -85,11 +85,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // allowance is how long the answer may take.
 func allowance(r *http.Request) time.Duration {
-	timeout, err := time.ParseDuration(r.URL.Query().Get("timeout"))
-	if err != nil || timeout <= 0 {
-		timeout = defaultTimeout
+	timeout := defaultTimeout
+	for parameter := range strings.SplitSeq(r.URL.RawQuery, "&") {
+		if value, ok := strings.CutPrefix(parameter, "timeout="); ok {
+			if asked, err := time.ParseDuration(value); err == nil && asked > 0 {
+				timeout = min(asked, longestTimeout)
+			}
+		}
 	}
-	timeout = min(timeout, longestTimeout)
 	if timeout <= margin { // no API server asks for less than a second
 		return timeout / 2
 	}
@@ -116,11 +119,10 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request) (q *request, code
 		}
 	}()
 	_, err = body.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody))
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		return nil, http.StatusRequestEntityTooLarge, fmt.Errorf("the body is larger than %d bytes", maxBody)
-	case err != nil:
+	}
+	if err != nil {
 		return nil, http.StatusBadRequest, fmt.Errorf("reading the body: %w", err)
 	}
 	q, err = decode(body.Bytes())
@@ -173,9 +175,9 @@ func (h *Handler) answer(ctx context.Context, q *request) (Verdict, error) {
 		response.AuditAnnotations = map[string]string{"created": strings.Join(result.Created, ",")}
 	}
 	response.Warnings = result.Warnings
-	var denial *provision.Denial
+	denial, denied := errors.AsType[*provision.Denial](err)
 	switch {
-	case errors.As(err, &denial):
+	case denied:
 		response.Allowed, response.Result = false, describe(denial.Status, wanted.PodName)
 		v.outcome = outcomeDenied
 	case err != nil:

@@ -212,6 +212,9 @@ func readClaims(s *jsonscan.Scanner) (claims []provision.Use) {
 			}
 			if !seen[name] {
 				seen[name] = true
+				if claims == nil {
+					claims = make([]provision.Use, 0, 4)
+				}
 				claims = append(claims, provision.Use{
 					Name: name, Path: "spec.volumes[" + strconv.Itoa(i) + "].persistentVolumeClaim.claimName",
 				})

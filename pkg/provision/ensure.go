@@ -98,10 +98,10 @@ func (e *Ensurer) Ensure(ctx context.Context, req Request) (Result, error) {
 	namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
 	err := e.Cached.Get(ctx, client.ObjectKey{Name: req.Namespace}, namespace)
 	switch {
-	case apierrors.IsNotFound(err), err == nil && namespace.Labels[claim.KeyAutoCreate] != claim.Enabled:
-		return Result{}, nil // nobody asked us to; a real API server would not have called
-	case err != nil:
+	case err != nil && !apierrors.IsNotFound(err):
 		return Result{}, &Retryable{fmt.Errorf("reading Namespace %s: %w", req.Namespace, err)}
+	case namespace.Labels[claim.KeyAutoCreate] != claim.Enabled: // nor is what was not found
+		return Result{}, nil // nobody asked us to; a real API server would not have called
 	}
 	if e.AutoCreate && len(req.Claims) > claim.MaxClaims {
 		return Result{}, invalid([]metav1.StatusCause{cause("spec.volumes", fmt.Sprintf(
