@@ -98,6 +98,13 @@ bench-docker: engine-packages build ## what the companion costs, for docs/perfor
 	go build -o bin/dockerbench ./test/dockerbench
 	@bin/dockerbench $(BENCH)
 
+# COUNT is how often, for benchstat to compare.
+COUNT ?= 10
+.PHONY: bench-handler
+bench-handler: ## what a pod whose claims exist costs the webhook, for benchstat; a profile in .run/handler.prof; 30 s
+	@mkdir -p .run
+	go test -run '^$$' -bench '^BenchmarkHandler$$' -cpu 1 -count $(COUNT) -cpuprofile .run/handler.prof -o .run/handler.test ./cmd/webhook
+
 .PHONY: check
 check: ## format, vet, lint, tidy, goldens; 2 minutes, 6 the first time
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "run gofmt -w on:"; echo "$$unformatted"; exit 1; fi

@@ -103,7 +103,7 @@ func jsonNode(s *jsonscan.Scanner, depth int) (n node, err error) {
 			return node{}, structure("nested more than %d levels deep; write a list of objects", maxDepth)
 		}
 	default: // null, or no JSON
-		s.Skip()
+		s.Discard()
 		return node{}, nil
 	}
 	var item node

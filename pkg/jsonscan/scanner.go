@@ -44,6 +44,7 @@ const (
 	Object
 )
 
+// String is the kind in words.
 func (k Kind) String() string {
 	return [...]string{"nothing", "null", "a boolean", "a number", "a string", "an array", "an object"}[k]
 }
@@ -82,7 +83,7 @@ func (s *Scanner) Members() iter.Seq[[]byte] {
 				return
 			}
 			if s.at == start {
-				s.Skip()
+				s.Discard()
 			}
 		}
 	}
@@ -102,14 +103,14 @@ func (s *Scanner) Elements() iter.Seq[int] {
 				return
 			}
 			if s.at == start {
-				s.Skip()
+				s.Discard()
 			}
 		}
 	}
 }
 
-// Skip reads one value of whatever kind and forgets it.
-func (s *Scanner) Skip() {
+// Discard reads one value of whatever kind and forgets it.
+func (s *Scanner) Discard() {
 	switch s.Kind() {
 	case Null:
 		s.literal("null")
@@ -126,14 +127,14 @@ func (s *Scanner) Skip() {
 	case Array:
 		s.open(Array)
 		for first := true; s.more(first, ']'); first = false {
-			s.Skip()
+			s.Discard()
 		}
 	case Object:
 		s.open(Object)
 		for first := true; s.more(first, '}'); first = false {
 			s.quoted()
 			s.colon()
-			s.Skip()
+			s.Discard()
 		}
 	default:
 		s.unexpected("a value")

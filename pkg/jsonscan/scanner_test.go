@@ -43,7 +43,7 @@ func value(s *jsonscan.Scanner) any {
 		}
 		return m
 	}
-	s.Skip() // null, or what is no value
+	s.Discard() // null, or what is no value
 	return nil
 }
 
@@ -91,7 +91,7 @@ func check(t *testing.T, text []byte) {
 		t.Errorf("%q is read as %#v, not as %#v", text, got, want)
 	}
 	s := jsonscan.New(text)
-	s.Skip()
+	s.Discard()
 	if skipped := s.End(); (skipped == nil) != (err == nil) {
 		t.Errorf("%q: %v when read, %v when skipped", text, err, skipped)
 	}

@@ -103,6 +103,8 @@ func (s *Scanner) quoted() (plain bool) {
 	start := s.at + 1
 	for s.at++; s.at < len(s.text); s.at++ {
 		switch c := s.text[s.at]; {
+		case ' ' <= c && c < utf8.RuneSelf && c != '"' && c != '\\': // nearly all there is
+			continue
 		case c == '"':
 			s.at++
 			return plain && (ascii || utf8.Valid(s.text[start:s.at-1]))
