@@ -76,6 +76,7 @@ test: race-detector engine-packages cluster-binaries build image helm ## everyth
 	cd test/cluster && go test -count=1 -timeout 10m . ./internal/... # without ./node, which needs one
 	cd test/certmanager && go test -count=1 ./...
 	go test -count=1 -p 1 -timeout 20m $$(go list ./test/... | grep -v /test/e2e) # which needs a node
+	go run ./test/fuzz -time 20s
 
 .PHONY: e2e
 e2e: node-binaries build helm image ## the whole on a real cluster of one node; as root; 15 minutes
@@ -85,11 +86,17 @@ e2e: node-binaries build helm image ## the whole on a real cluster of one node; 
 # A part is a test: rollout is TestRollout.
 PART ?= rollout
 .PHONY: soak
-soak: node-binaries build helm image ## the same in full: PART=rollout, certificates or boot; 10 to 20 minutes each
+ifeq ($(PART),fuzz)
+soak:
+	@mkdir -p .run
+	go run ./test/fuzz -time 15m -result .run/soak-fuzz.txt
+else
+soak: node-binaries build helm image ## the same in full: PART=rollout, certificates or boot; 10 to 20 minutes each; PART=fuzz: 15 minutes for each target
 	@mkdir -p .run
 	@rm -f .run/soak-$(PART).txt
 	@part=$(PART); go test -count=1 -v -timeout 60m -run "^Test$${part^}$$" ./test/e2e -soak -result $(CURDIR)/.run/soak-$(PART).txt
 	@test -s .run/soak-$(PART).txt || { echo "there is no part $(PART)"; exit 1; }
+endif
 
 # Flags of test/dockerbench, such as BENCH="-storage-driver=vfs -only=create".
 BENCH ?=
