@@ -105,7 +105,8 @@ func targets(root string) (all []target, err error) {
 func (t target) run(ctx context.Context, root string, long time.Duration, progress io.Writer) (string, error) {
 	fmt.Fprintln(progress, t)
 	var out bytes.Buffer
-	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-fuzz", "^"+t.name+"$", "-fuzztime", long.String(), "-fuzzminimizetime", "5s", "./"+t.folder)
+	// By default each new input is made smaller for a minute, in which nothing new is tried.
+	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-fuzz", "^"+t.name+"$", "-fuzztime", long.String(), "-fuzzminimizetime", "100x", "./"+t.folder)
 	cmd.Dir = root
 	cmd.Stdout = io.MultiWriter(&out, progress)
 	cmd.Stderr = cmd.Stdout
