@@ -51,19 +51,19 @@ func (k Kind) String() string {
 
 // Kind looks at the next value without reading it.
 func (s *Scanner) Kind() Kind {
-	switch c := s.peek(); {
-	case c == 'n':
-		return Null
-	case c == 't', c == 'f':
-		return Bool
-	case c == '-', '0' <= c && c <= '9':
-		return Number
-	case c == '"':
+	switch s.peek() {
+	case '"':
 		return String
-	case c == '[':
-		return Array
-	case c == '{':
+	case '{':
 		return Object
+	case '[':
+		return Array
+	case 't', 'f':
+		return Bool
+	case 'n':
+		return Null
+	case '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
+		return Number
 	}
 	return Invalid
 }
@@ -125,16 +125,18 @@ func (s *Scanner) Discard() {
 	case String:
 		s.quoted()
 	case Array:
-		s.open(Array)
+		s.enter()
 		for first := true; s.more(first, ']'); first = false {
 			s.Discard()
 		}
 	case Object:
-		s.open(Object)
+		s.enter()
 		for first := true; s.more(first, '}'); first = false {
-			s.quoted()
-			s.colon()
-			s.Discard()
+			if s.expect(String) {
+				s.quoted()
+				s.colon()
+				s.Discard()
+			}
 		}
 	default:
 		s.unexpected("a value")
@@ -155,12 +157,16 @@ func (s *Scanner) open(want Kind) bool {
 	if s.Null() || !s.expect(want) {
 		return false
 	}
+	s.enter()
+	return s.err == nil
+}
+
+// enter reads the bracket or brace that is next.
+func (s *Scanner) enter() {
 	if s.depth++; s.depth > maxDepth {
 		s.fail("more than %d levels deep", maxDepth)
-		return false
 	}
 	s.at++
-	return true
 }
 
 // more reads what stands before the next element, or the end.

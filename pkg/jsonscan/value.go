@@ -69,7 +69,7 @@ func (s *Scanner) key() []byte {
 	return key
 }
 
-// unquoted reads a string; what it is in the end is good until the next one.
+// unquoted reads the string whose quote is next; its text is good until the next one.
 func (s *Scanner) unquoted() []byte {
 	start := s.at
 	plain := s.quoted()
@@ -93,11 +93,9 @@ func (s *Scanner) colon() {
 	}
 }
 
-// quoted reads a string in quotes. plain reports whether its bytes are its text.
+// quoted reads the string whose quote is next. plain reports whether its bytes
+// are its text.
 func (s *Scanner) quoted() (plain bool) {
-	if !s.expect(String) {
-		return false
-	}
 	plain = true
 	ascii := true
 	start := s.at + 1
