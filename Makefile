@@ -76,6 +76,7 @@ test: race-detector engine-packages cluster-binaries build image helm ## everyth
 	cd test/cluster && go test -count=1 -timeout 10m . ./internal/... # without ./node, which needs one
 	cd test/certmanager && go test -count=1 ./...
 	go test -count=1 -p 1 -timeout 20m $$(go list ./test/... | grep -v /test/e2e) # which needs a node
+	go run ./test/fuzz -time 20s
 
 .PHONY: e2e
 e2e: node-binaries build helm image ## the whole on a real cluster of one node; as root; 15 minutes
@@ -85,11 +86,17 @@ e2e: node-binaries build helm image ## the whole on a real cluster of one node; 
 # A part is a test: rollout is TestRollout.
 PART ?= rollout
 .PHONY: soak
-soak: node-binaries build helm image ## the same in full: PART=rollout, certificates or boot; 10 to 20 minutes each
+ifeq ($(PART),fuzz)
+soak:
+	@mkdir -p .run
+	go run ./test/fuzz -time 15m -result .run/soak-fuzz.txt
+else
+soak: node-binaries build helm image ## the same in full: PART=rollout, certificates or boot; 10 to 20 minutes each; PART=fuzz: 15 minutes for each target
 	@mkdir -p .run
 	@rm -f .run/soak-$(PART).txt
 	@part=$(PART); go test -count=1 -v -timeout 60m -run "^Test$${part^}$$" ./test/e2e -soak -result $(CURDIR)/.run/soak-$(PART).txt
 	@test -s .run/soak-$(PART).txt || { echo "there is no part $(PART)"; exit 1; }
+endif
 
 # Flags of test/dockerbench, such as BENCH="-storage-driver=vfs -only=create".
 BENCH ?=
@@ -97,6 +104,21 @@ BENCH ?=
 bench-docker: engine-packages build ## what the companion costs, for docs/performance.md; as root; 7 minutes
 	go build -o bin/dockerbench ./test/dockerbench
 	@bin/dockerbench $(BENCH)
+
+# COUNT is how often, for benchstat to compare.
+COUNT ?= 10
+.PHONY: bench-handler
+bench-handler: ## what a pod whose claims exist costs the webhook, for benchstat; a profile in .run/handler.prof; 30 s
+	@mkdir -p .run
+	go test -run '^$$' -bench '^BenchmarkHandler$$' -cpu 1 -count $(COUNT) -cpuprofile .run/handler.prof -o .run/handler.test ./cmd/webhook
+
+# Flags of test/memorybench, such as MEMORY="-claims=0,1000 -starts=1".
+MEMORY ?=
+.PHONY: bench-memory
+bench-memory: cluster-binaries ## what the webhook has resident as the claims grow, for docs/performance.md; 5 minutes
+	@mkdir -p bin
+	@go build -o bin/memorybench ./test/memorybench
+	@bin/memorybench $(MEMORY)
 
 .PHONY: check
 check: ## format, vet, lint, tidy, goldens; 2 minutes, 6 the first time

@@ -14,7 +14,7 @@ func Example() {
 		"volumes.opensandbox.io/claims":          `[{"claimName":"alice-home","storage":"10Gi"}]`,
 		"scratch.volumes.opensandbox.io/storage": "10 GB",
 	}}, used)
-	namespace := claim.Read(claim.Object{Kind: claim.Namespace, Name: `Namespace "team"`, Annotations: map[string]string{
+	namespace := claim.Read(claim.Object{Kind: claim.Namespace, Name: "team", Annotations: map[string]string{
 		"volumes.opensandbox.io/storageClass": "fast",
 	}}, used)
 

@@ -3,14 +3,16 @@ package claim_test
 import (
 	"maps"
 	"reflect"
+	"strconv"
 	"testing"
 
 	"github.com/ensure-volumes/ensure-volumes/pkg/claim"
 )
 
-// FuzzRead holds for whatever hints: reading them does not panic, the same
-// hints give the same answer, what is wrong can be printed, and what is
-// accepted can be created.
+// FuzzRead holds for whatever hints: reading them does not panic; the same hints
+// give the same answer; what is wrong has a path and can be printed; what is
+// accepted could be a claim's, and written as hints again it says the same. That
+// the API server accepts it as well, test/integration samples.
 func FuzzRead(f *testing.F) {
 	f.Add("volumes.opensandbox.io/storage", "10Gi", "home.volumes.opensandbox.io/accessModes", "RWO_ROX",
 		`[{"claimName":"home","storage":"10Gi","storageClass":null,"createIfNotExists":false}]`)
@@ -28,7 +30,7 @@ func FuzzRead(f *testing.F) {
 		objects := []claim.Object{
 			{Kind: claim.Pod, Annotations: annotations, Labels: hints},
 			{Kind: claim.Owner, Name: `Sandbox "sb1"`, Annotations: annotations, Labels: hints},
-			{Kind: claim.Namespace, Name: `Namespace "team"`, Annotations: annotations},
+			{Kind: claim.Namespace, Name: "team", Annotations: annotations},
 			{Kind: claim.Container, Labels: annotations},
 		}
 		for _, objects := range [][]claim.Object{objects[:1], objects[:3], objects[2:3], objects[3:]} {
@@ -51,6 +53,7 @@ func FuzzRead(f *testing.F) {
 					checkFault(t, fault, name)
 				}
 				checkAccepted(t, want)
+				checkWrittenAgain(t, want)
 			}
 		}
 	})
@@ -70,4 +73,25 @@ func checkAccepted(t *testing.T, w claim.Want) {
 		t.Errorf("the class is %q", class)
 	}
 	describe(t, w)
+}
+
+// checkWrittenAgain holds that the values, written as flat hints, are read as the same values.
+func checkWrittenAgain(t *testing.T, w claim.Want) {
+	t.Helper()
+	hints := keys{}
+	write := func(hinted bool, field, value string) {
+		if hinted {
+			hints[every+field] = value
+		}
+	}
+	write(w.Storage.Hinted(), "storage", w.Storage.Value.String())
+	write(w.StorageClass.Hinted(), "storageClass", w.StorageClass.Value)
+	write(w.AccessModes.Hinted(), "accessModes", w.AccessModes.Value.String())
+	write(w.CreateIfNotExists.Hinted(), "createIfNotExists", strconv.FormatBool(w.CreateIfNotExists.Value))
+	write(w.DeleteOnSandboxTermination.Hinted(), "deleteOnSandboxTermination", strconv.FormatBool(w.DeleteOnSandboxTermination.Value))
+	layers, warnings := read([]claim.Object{{Kind: claim.Pod, Annotations: hints}}, w.Name)
+	again := claim.Resolve(w.Name, fallback(), layers...)
+	if got, want := describe(t, again), describe(t, w); got != want || len(again.Faults) > 0 || len(warnings) > 0 {
+		t.Errorf("%s, written as %q, is read as %s with faults %q and warnings %q", want, hints, got, again.Faults, warnings)
+	}
 }

@@ -105,7 +105,7 @@ func (r row) layers() map[string][]claim.Object {
 	pod := claim.Object{Kind: claim.Pod, Annotations: r.hints, Labels: r.labels}
 	owner := claim.Object{Kind: claim.Owner, Name: `BatchSandbox "sb1"`, Annotations: r.owner, Labels: r.ownerLabels}
 	namespace := claim.Object{
-		Kind: claim.Namespace, Name: `Namespace "team"`,
+		Kind: claim.Namespace, Name: "team",
 		Annotations: r.namespace, Labels: r.namespaceLabels,
 	}
 	if r.on == 0 {

@@ -111,7 +111,7 @@ func TestOrigins(t *testing.T) {
 			Kind: claim.Owner, Name: `Sandbox "sb1"`, Annotations: keys{every + "storage": "5Gi"},
 		},
 		`Namespace "team": metadata.annotations[` + every + `storage]`: {
-			Kind: claim.Namespace, Name: `Namespace "team"`, Annotations: keys{every + "storage": "5Gi"},
+			Kind: claim.Namespace, Name: "team", Annotations: keys{every + "storage": "5Gi"},
 		},
 		"Labels[" + home + "storage]": {Kind: claim.Container, Labels: keys{home + "storage": "5Gi"}},
 		"Labels[" + list + "][0].storage": {

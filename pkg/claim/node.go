@@ -2,13 +2,14 @@ package claim
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
+	"strconv"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/ensure-volumes/ensure-volumes/pkg/jsonscan"
 )
 
 // A list of claims needs less of both: three levels (list, object, list), and
@@ -16,6 +17,7 @@ import (
 const (
 	maxDepth = 8
 	maxKeys  = 64
+	fields   = 6 // of a claim, as a rule
 )
 
 // node is a JSON or YAML value: just enough of one to tell a string from a
@@ -44,21 +46,17 @@ func (k kind) String() string {
 
 // parseNode reads one JSON or YAML document. JSON is tried first: it is what
 // machines write, and YAML's readers refuse some of it (tabs).
-func parseNode(s string) (node, error) {
-	dec := json.NewDecoder(strings.NewReader(s))
-	dec.UseNumber()
-	n, err := jsonNode(dec, 0)
-	if err == nil {
-		if _, rest := dec.Token(); errors.Is(rest, io.EOF) {
-			return n, nil
-		}
-	}
+func parseNode(text string) (node, error) {
+	s := jsonscan.New([]byte(text))
+	n, err := jsonNode(s, 0)
 	// Duplicate keys and depth are faults of valid JSON: YAML would say them less well.
-	var f *structureError
-	if errors.As(err, &f) {
+	if err != nil {
 		return node{}, err
 	}
-	return yamlDocument(s)
+	if s.End() != nil {
+		return yamlDocument(text)
+	}
+	return n, nil
 }
 
 // structureError is what is wrong with a document that is well-formed.
@@ -79,53 +77,56 @@ func (n *node) add(key string, value node) error {
 	if len(n.keys) == maxKeys {
 		return structure("an object with more than %d keys; write one object a claim", maxKeys)
 	}
+	if n.keys == nil {
+		n.keys, n.items = make([]string, 0, fields), make([]node, 0, fields)
+	}
 	n.keys, n.items = append(n.keys, key), append(n.items, value)
 	return nil
 }
 
-func jsonNode(dec *json.Decoder, depth int) (node, error) {
-	tok, err := dec.Token()
-	if err != nil {
-		return node{}, err
-	}
-	switch v := tok.(type) {
-	case string:
-		return node{kind: text, text: v}, nil
-	case bool:
-		return node{kind: boolean, text: fmt.Sprint(v)}, nil
-	case json.Number:
-		return node{kind: number, text: v.String()}, nil
-	case json.Delim:
+// jsonNode reads a value. Its error is a *structureError; what is no JSON is
+// for the scanner's end to say.
+func jsonNode(s *jsonscan.Scanner, depth int) (n node, err error) {
+	switch s.Kind() {
+	case jsonscan.Bool:
+		var v bool
+		s.Bool(&v)
+		return node{kind: boolean, text: strconv.FormatBool(v)}, nil
+	case jsonscan.Number:
+		return node{kind: number, text: s.Number()}, nil
+	case jsonscan.String:
+		n.kind = text
+		s.String(&n.text)
+		return n, nil
+	case jsonscan.Array, jsonscan.Object:
 		if depth == maxDepth {
 			return node{}, structure("nested more than %d levels deep; write a list of objects", maxDepth)
 		}
-		n := node{kind: list}
-		if v == '{' {
-			n.kind = object
-		}
-		for dec.More() {
-			var name string
-			if n.kind == object {
-				tok, err := dec.Token()
-				if err != nil {
-					return node{}, err
+	default: // null, or no JSON
+		s.Discard()
+		return node{}, nil
+	}
+	var item node
+	if s.Kind() == jsonscan.Object {
+		n.kind = object
+		for key := range s.Members() {
+			if err == nil {
+				name := s.Keep(key)
+				if item, err = jsonNode(s, depth+1); err == nil {
+					err = n.add(name, item)
 				}
-				name, _ = tok.(string)
-			}
-			item, err := jsonNode(dec, depth+1)
-			if err != nil {
-				return node{}, err
-			}
-			if n.kind == list {
-				n.items = append(n.items, item)
-			} else if err := n.add(name, item); err != nil {
-				return node{}, err
 			}
 		}
-		_, err := dec.Token()
 		return n, err
 	}
-	return node{}, nil
+	n.kind = list
+	for range s.Elements() {
+		if err == nil {
+			item, err = jsonNode(s, depth+1)
+			n.items = append(n.items, item)
+		}
+	}
+	return n, err
 }
 
 func yamlDocument(s string) (node, error) {

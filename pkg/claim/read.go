@@ -25,7 +25,7 @@ const (
 // Object is what hints are read from.
 type Object struct {
 	Kind Kind
-	// Name is how messages name an owner or a Namespace, e.g. `BatchSandbox "sb1"`.
+	// Name is a Namespace's name, or how messages name an owner: `BatchSandbox "sb1"`.
 	Name        string
 	Annotations map[string]string
 	Labels      map[string]string
@@ -34,16 +34,29 @@ type Object struct {
 // Hints are the hints of one object. The zero value has none. Hints are not
 // changed after [Read] and may be shared.
 type Hints struct {
-	wide   ranks
-	scoped map[string]*ranks
+	scopes []*scope
 	faults []*Fault
 	// Warnings are for the person who wrote the hints: hints for claims that
 	// are not used, keys of a Namespace that are not read.
 	Warnings []string
 }
 
-// ranks are the two ranks of one scope in one object: annotations before labels.
-type ranks [2]values
+// scope is what one object says of one claim, or of every claim where it names
+// none: two ranks, annotations before labels.
+type scope struct {
+	claim string
+	ranks [2]values
+}
+
+// scope is nil where nothing is said.
+func (h *Hints) scope(claim string) *scope {
+	for _, s := range h.scopes {
+		if s.claim == claim {
+			return s
+		}
+	}
+	return nil
+}
 
 const (
 	annotations = iota
@@ -54,7 +67,7 @@ const (
 // named claims. It never fails: what is wrong becomes faults, which [Resolve]
 // hands out for the claims that they concern, and warnings.
 func Read(o Object, used []string) Hints {
-	r := reader{object: o, used: used, unused: map[string]bool{}}
+	r := reader{object: o, used: used}
 	switch o.Kind {
 	case Pod, Owner:
 		r.read(annotations, "metadata.annotations", o.Annotations)
@@ -85,7 +98,7 @@ type reader struct {
 // read goes through one map in the order of its keys, so that the same object
 // always gives the same faults in the same order.
 func (r *reader) read(rank int, path string, m map[string]string) {
-	var keys []string
+	keys := make([]string, 0, 16)
 	for k := range m {
 		if k == KeyExtensions {
 			keys = append(keys, k)
@@ -93,9 +106,16 @@ func (r *reader) read(rank int, path string, m map[string]string) {
 			keys = append(keys, k)
 		}
 	}
+	if len(keys) == 0 {
+		return
+	}
 	slices.Sort(keys)
+	object := r.object.Name
+	if r.object.Kind == Namespace {
+		object = "Namespace " + Quote(object, 63)
+	}
 	for _, k := range keys {
-		r.key(rank, k, m[k], Origin{object: r.object.Name, list: path, key: k})
+		r.key(rank, k, m[k], Origin{object: object, list: path, key: k})
 	}
 }
 
@@ -126,12 +146,12 @@ func (r *reader) key(rank int, name, value string, from Origin) {
 	case k.name == fieldClaimName:
 		r.fault(from.fault(k.scope, "claimName is no key; put the claim's name before the domain: \"NAME."+Domain+"/storage\""))
 	case k.scope == "":
-		f := r.hints.wide[rank].set(k.name, "", node{kind: text, text: value}, from)
+		f := r.values("", rank).set(k.name, "", node{kind: text, text: value}, from)
 		if !namespace {
 			r.fault(f)
 		}
 	case r.uses(k.scope):
-		r.fault(r.scope(k.scope)[rank].set(k.name, k.scope, node{kind: text, text: value}, from))
+		r.fault(r.values(k.scope, rank).set(k.name, k.scope, node{kind: text, text: value}, from))
 	}
 }
 
@@ -222,20 +242,21 @@ func (r *reader) item(name string, item node, from Origin, i int) {
 		case field == fieldAccessModes && n.kind == list && len(n.items) == 0:
 			continue // OpenSandbox's API sends an empty list for "not given"
 		}
-		r.fault(r.scope(name)[annotations].set(field, name, n, from.at(i, field)))
+		r.fault(r.values(name, annotations).set(field, name, n, from.at(i, field)))
 	}
 }
 
-func (r *reader) scope(name string) *ranks {
-	if r.hints.scoped == nil {
-		r.hints.scoped = make(map[string]*ranks, len(r.used))
-	}
-	s := r.hints.scoped[name]
+// values are those of a scope, which is made where there is none yet.
+func (r *reader) values(claim string, rank int) *values {
+	s := r.hints.scope(claim)
 	if s == nil {
-		s = new(ranks)
-		r.hints.scoped[name] = s
+		s = &scope{claim: claim}
+		if r.hints.scopes == nil {
+			r.hints.scopes = make([]*scope, 0, 4)
+		}
+		r.hints.scopes = append(r.hints.scopes, s)
 	}
-	return s
+	return &s.ranks[rank]
 }
 
 // fault keeps a fault, or warns where it concerns a claim that is not used.
@@ -259,6 +280,9 @@ func (r *reader) uses(name string) bool {
 		return true
 	}
 	if !r.unused[name] {
+		if r.unused == nil {
+			r.unused = map[string]bool{}
+		}
 		r.unused[name] = true
 		r.warn(Warning("hints for claim ", name, " have no effect: it is not used"))
 	}

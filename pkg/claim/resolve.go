@@ -63,12 +63,12 @@ func (w *Want) fault(f *Fault) {
 // too, with no value but its fault.
 func pick[T any](w *Want, layers []*Hints, fallback T, field func(*values) *entry[T]) Value[T] {
 	for _, l := range layers {
-		for _, scope := range [...]*ranks{l.scoped[w.Name], &l.wide} {
-			if scope == nil {
+		for _, s := range [...]*scope{l.scope(w.Name), l.scope("")} {
+			if s == nil {
 				continue
 			}
-			for i := range scope {
-				e := field(&scope[i])
+			for i := range s.ranks {
+				e := field(&s.ranks[i])
 				if e.fault != nil {
 					w.fault(e.fault)
 					return Value[T]{Value: fallback}

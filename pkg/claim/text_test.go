@@ -112,7 +112,7 @@ func TestWarningsNameTheClaim(t *testing.T) {
 			t.Errorf("got %q, want one of at most 120 characters with %q", h.Warnings, name)
 		}
 	}
-	h := claim.Read(claim.Object{Kind: claim.Namespace, Name: `Namespace "team"`, Annotations: keys{
+	h := claim.Read(claim.Object{Kind: claim.Namespace, Name: "team", Annotations: keys{
 		name + "." + every + "deleteOnSandboxTermination": "true",
 	}}, []string{"home"})
 	if len(h.Warnings) != 1 || len(h.Warnings[0]) > 120 {

@@ -182,7 +182,8 @@ func TestLargest(t *testing.T) {
 }
 
 // FuzzWrite holds that what is not ours is the same before and after, in its
-// order and byte for byte, and that what was written is understood again.
+// order and byte for byte; that writing twice gives the same bytes; and that
+// what was written is understood again, and stays as it is when written again.
 func FuzzWrite(f *testing.F) {
 	f.Add(`{"a":{"b":[1,{"c":null}]},"HostConfig":{"Binds":["data:/d:ro","/x:/y"],"Mounts":[{"Type":"volume","Source":"more","n":1}],"k":"v"}}`)
 	f.Add(`{"HostConfig":{"Mounts":[{"Type":"volume","Source":"a","X":1e400,"VolumeOptions":{"Subpath":"s","DriverConfig":{"Name":"nfs"},"Labels":{"a":"<b>"}}},{"Type":"bind","Z":[ 1]}],"Binds":["b:/c:Z","d:/e:ro,nocopy"]}}`)
@@ -203,6 +204,9 @@ func FuzzWrite(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if same, err := b.write(specs); err != nil || !bytes.Equal(same, out) {
+			t.Errorf("%s became %s, then %s, %v", body, out, same, err)
+		}
 		again, err := readCreate(out)
 		if err != nil {
 			t.Fatalf("%s became %s: %v", body, out, err)
@@ -217,6 +221,9 @@ func FuzzWrite(f *testing.F) {
 			t.Errorf("HostConfig's %q became %q", want, got)
 		}
 		sameMounts(t, b, again)
+		if stays, err := again.write(specs); err != nil || !bytes.Equal(stays, out) {
+			t.Errorf("%s became %s, written again %s, %v", body, out, stays, err)
+		}
 	})
 }
 

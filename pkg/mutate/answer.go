@@ -23,7 +23,7 @@ const maxWarnings = 4000
 // pod: an earlier invocation's. What was created for a review that then had to
 // be repeated is not among them. Nothing reads the annotation back.
 func (q *request) annotate(response *admissionv1.AdmissionResponse, created []string, claims []provision.Use) {
-	annotations := q.Object.Metadata.Annotations
+	annotations := q.Object.Annotations
 	var names []string
 	for _, name := range append(strings.Split(annotations[claim.KeyCreated], ","), created...) {
 		used := slices.ContainsFunc(claims, func(u provision.Use) bool { return u.Name == name })
@@ -86,6 +86,6 @@ func namespaceMismatch(q *request, object string) *metav1.Status {
 		Code:    http.StatusBadRequest,
 		Reason:  metav1.StatusReasonBadRequest,
 		Message: "metadata.namespace: " + message,
-		Details: &metav1.StatusDetails{Kind: "Pod", Name: q.Object.Metadata.Name},
+		Details: &metav1.StatusDetails{Kind: "Pod", Name: q.Object.Name},
 	}
 }

@@ -1,15 +1,16 @@
 package mutate
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -22,6 +23,8 @@ import (
 const (
 	// maxBody is more than a pod can be: the API server reads 3 MiB and etcd holds 1.5 MiB.
 	maxBody = 4 << 20
+	// keptBody is the most memory that is kept for the next body. Few pods need more.
+	keptBody = 64 << 10
 	// margin is how long before the API server's own deadline the answer leaves.
 	margin = 300 * time.Millisecond
 	// The API server's default and longest timeout of a webhook (admissionregistration.k8s.io/v1).
@@ -40,6 +43,8 @@ type Handler struct {
 	Ensurer *provision.Ensurer
 	Log     logr.Logger
 	Metrics *Metrics
+
+	bodies sync.Pool // of *bytes.Buffer: a body is done with once it is read
 }
 
 // ServeHTTP answers one review.
@@ -62,14 +67,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// cannot set one (a test's recorder) has its bodies whole.
 	_ = http.NewResponseController(w).SetReadDeadline(deadline)
 
-	body, code, err := read(w, r)
+	q, code, err := h.read(w, r)
 	if err != nil {
 		http.Error(w, err.Error(), code)
-		return
-	}
-	q, err := decode(body)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
 	verdict, err := h.answer(ctx, q)
@@ -85,19 +85,22 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // allowance is how long the answer may take.
 func allowance(r *http.Request) time.Duration {
-	timeout, err := time.ParseDuration(r.URL.Query().Get("timeout"))
-	if err != nil || timeout <= 0 {
-		timeout = defaultTimeout
+	timeout := defaultTimeout
+	for parameter := range strings.SplitSeq(r.URL.RawQuery, "&") {
+		if value, ok := strings.CutPrefix(parameter, "timeout="); ok {
+			if asked, err := time.ParseDuration(value); err == nil && asked > 0 {
+				timeout = min(asked, longestTimeout)
+			}
+		}
 	}
-	timeout = min(timeout, longestTimeout)
 	if timeout <= margin { // no API server asks for less than a second
 		return timeout / 2
 	}
 	return timeout - margin
 }
 
-// read takes the body, or says with which code it is refused.
-func read(w http.ResponseWriter, r *http.Request) (body []byte, code int, err error) {
+// read reads the review, or says with which code it is refused.
+func (h *Handler) read(w http.ResponseWriter, r *http.Request) (q *request, code int, err error) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		return nil, http.StatusMethodNotAllowed, errors.New("send an AdmissionReview with POST")
@@ -105,15 +108,25 @@ func read(w http.ResponseWriter, r *http.Request) (body []byte, code int, err er
 	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
 		return nil, http.StatusUnsupportedMediaType, errors.New("send an AdmissionReview as application/json")
 	}
-	body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
+	body, _ := h.bodies.Get().(*bytes.Buffer)
+	if body == nil {
+		body = new(bytes.Buffer)
+	}
+	defer func() {
+		if body.Cap() <= keptBody {
+			body.Reset()
+			h.bodies.Put(body)
+		}
+	}()
+	_, err = body.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody))
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		return nil, http.StatusRequestEntityTooLarge, fmt.Errorf("the body is larger than %d bytes", maxBody)
-	case err != nil:
+	}
+	if err != nil {
 		return nil, http.StatusBadRequest, fmt.Errorf("reading the body: %w", err)
 	}
-	return body, 0, nil
+	q, err = decode(body.Bytes())
+	return q, http.StatusBadRequest, err
 }
 
 // Verdict is the answer to one review, and what it rests on.
@@ -143,7 +156,7 @@ func (h *Handler) Judge(ctx context.Context, body []byte) (Verdict, error) {
 func (h *Handler) answer(ctx context.Context, q *request) (Verdict, error) {
 	response := &admissionv1.AdmissionResponse{UID: q.UID, Allowed: true}
 	v := Verdict{Response: response, outcome: outcomeAllowed}
-	if n := q.Object.Metadata.Namespace; n != "" && n != q.Namespace {
+	if n := q.Object.Namespace; n != "" && n != q.Namespace {
 		response.Allowed, response.Result = false, namespaceMismatch(q, n)
 		v.outcome = outcomeDenied
 		return v, nil
@@ -162,9 +175,9 @@ func (h *Handler) answer(ctx context.Context, q *request) (Verdict, error) {
 		response.AuditAnnotations = map[string]string{"created": strings.Join(result.Created, ",")}
 	}
 	response.Warnings = result.Warnings
-	var denial *provision.Denial
+	denial, denied := errors.AsType[*provision.Denial](err)
 	switch {
-	case errors.As(err, &denial):
+	case denied:
 		response.Allowed, response.Result = false, describe(denial.Status, wanted.PodName)
 		v.outcome = outcomeDenied
 	case err != nil:

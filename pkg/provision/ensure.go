@@ -128,10 +128,10 @@ func (e *Ensurer) namespace(ctx context.Context, name string) (*metav1.PartialOb
 	namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
 	err := e.Cached.Get(ctx, client.ObjectKey{Name: name}, namespace)
 	switch {
-	case apierrors.IsNotFound(err), err == nil && namespace.Labels[claim.KeyAutoCreate] != claim.Enabled:
-		return nil, nil
-	case err != nil:
+	case err != nil && !apierrors.IsNotFound(err):
 		return nil, &Retryable{fmt.Errorf("reading Namespace %s: %w", name, err)}
+	case namespace.Labels[claim.KeyAutoCreate] != claim.Enabled: // nor is what was not found
+		return nil, nil
 	}
 	return namespace, nil
 }

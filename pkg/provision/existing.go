@@ -20,23 +20,25 @@ const terminatingRetry = 1
 // refuse is the denial for a claim that exists and that a pod with that owner
 // ("" where it has none) cannot use, or nil.
 func (r *Record) refuse(podOwner types.UID) *Denial {
-	full := "PersistentVolumeClaim " + r.namespace.Value() + "/" + r.name
 	switch {
 	case r.terminating:
-		d := deny(http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable, full+
+		d := deny(http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable, r.full()+
 			" is being deleted and cannot be used; try again once it is gone (a pod that still uses it holds it)")
 		d.Status.Details.RetryAfterSeconds = terminatingRetry
 		return d
 	case r.owner != nil && r.owner.uid != podOwner:
-		return deny(http.StatusConflict, metav1.StatusReasonConflict, full+" belongs to "+
+		return deny(http.StatusConflict, metav1.StatusReasonConflict, r.full()+" belongs to "+
 			claim.Printable(r.owner.ref, 320)+" (uid "+claim.Printable(string(r.owner.uid), 64)+
 			") alone and is deleted with it (deleteOnSandboxTermination); use another claim")
 	case r.lost:
-		return deny(http.StatusConflict, metav1.StatusReasonConflict, full+
+		return deny(http.StatusConflict, metav1.StatusReasonConflict, r.full()+
 			" is Lost: the PersistentVolume that it was bound to is gone; restore that, or delete the claim to have an empty one created")
 	}
 	return nil
 }
+
+// full is how messages name the claim.
+func (r *Record) full() string { return "PersistentVolumeClaim " + r.namespace.Value() + "/" + r.name }
 
 // drift are the warnings for a claim that exists and does not satisfy the
 // hints. What no hint names cannot drift, and a larger claim satisfies.

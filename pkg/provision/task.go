@@ -27,7 +27,7 @@ type task struct {
 
 	records []*Record // of req.Claims, nil where there is none
 	wants   []claim.Want
-	waits   []string // what a claim will wait for once it is created; "" where for nothing
+	waits   []string // what a claim will wait for once it is created; "" where for nothing; nil where none is missing
 	classes *classes // nil until they were read
 
 	warnings []string
@@ -43,9 +43,7 @@ func newTask(e *Ensurer, req Request, namespaceAnnotations map[string]string) *t
 	}
 	if e.AutoCreate {
 		t.pod = claim.Read(claim.Object{Kind: claim.Pod, Annotations: req.Annotations, Labels: req.Labels}, t.names)
-		t.namespace = claim.Read(claim.Object{
-			Kind: claim.Namespace, Name: "Namespace " + claim.Quote(req.Namespace, 63), Annotations: namespaceAnnotations,
-		}, t.names)
+		t.namespace = claim.Read(claim.Object{Kind: claim.Namespace, Name: req.Namespace, Annotations: namespaceAnnotations}, t.names)
 	}
 	return t
 }
@@ -54,8 +52,7 @@ func newTask(e *Ensurer, req Request, namespaceAnnotations map[string]string) *t
 // live and judges again. Then it creates what is missing.
 func (t *task) run(ctx context.Context) error {
 	err := t.judge(ctx)
-	var denial *Denial
-	if errors.As(err, &denial) {
+	if _, denied := errors.AsType[*Denial](err); denied {
 		if err := t.look(ctx); err != nil {
 			return err
 		}
@@ -126,7 +123,10 @@ func (t *task) resolve() {
 		t.warnings = append(t.warnings, t.controller.warnings...)
 	}
 	t.warnings = append(t.warnings, t.namespace.Warnings...)
-	t.wants, t.waits = make([]claim.Want, len(t.names)), make([]string, len(t.names))
+	t.wants = make([]claim.Want, len(t.names))
+	if t.missing() {
+		t.waits = make([]string, len(t.names))
+	}
 	for i, name := range t.names {
 		t.wants[i] = claim.Resolve(name, t.DefaultStorage, layers...)
 	}

@@ -49,19 +49,20 @@ var mayImport = map[string][]string{
 	"cmd/webhook":     {"pkg/authority", "pkg/claim", "pkg/explain", "pkg/logging", "pkg/mutate", "pkg/provision", "pkg/reconcile", "pkg/serve"},
 	"pkg/authority":   {},
 	"pkg/explain":     {"pkg/claim", "pkg/mutate", "pkg/provision"},
-	"pkg/mutate":      {"pkg/claim", "pkg/provision"},
+	"pkg/mutate":      {"pkg/claim", "pkg/jsonscan", "pkg/provision"},
 	"pkg/provision":   {"pkg/claim", "pkg/records"},
 	"pkg/reconcile":   {"pkg/claim", "pkg/provision", "pkg/records"},
 	"pkg/records":     {},
 	"pkg/logging":     {},
-	"pkg/claim":       {},
+	"pkg/claim":       {"pkg/jsonscan"},
+	"pkg/jsonscan":    {},
 	"pkg/dockerproxy": {"pkg/claim"},
 	"pkg/serve":       {},
 	"test/docs":       {},
 }
 
-// TestImportDirections: cmd/webhook → explain → mutate → provision → claim ← dockerproxy ← cmd/companion; reconcile → provision → records; serve,
-// authority and logging by themselves.
+// TestImportDirections: cmd/webhook → explain → mutate → provision → claim ← dockerproxy ← cmd/companion; reconcile → provision → records; claim and
+// mutate → jsonscan; serve, authority and logging by themselves.
 func TestImportDirections(t *testing.T) {
 	for _, p := range list(t, "./cmd/...", "./pkg/...", "./test/docs") {
 		name := strings.TrimPrefix(p.ImportPath, module)
@@ -86,6 +87,8 @@ var bans = []struct {
 	{"pkg/claim", "k8s.io/api/", "the hints are pure: the Docker companion shares them"},
 	{"pkg/claim", "sigs.k8s.io/controller-runtime", "the hints are pure: the Docker companion shares them"},
 	{"pkg/claim", "net/http", "the hints are pure"},
+	{"pkg/jsonscan", "encoding/json", "it is there to do without: it would read whole documents"},
+	{"pkg/jsonscan", "k8s.io/", "it knows JSON alone"},
 	{"pkg/provision", "k8s.io/api/admission", "the safety net has no reviews"},
 	{"pkg/provision", "net/http/httptest", "a test's package"},
 	{"pkg/reconcile", "k8s.io/api/admission", "the safety net has no reviews"},
