@@ -12,16 +12,9 @@ import (
 	"github.com/ensure-volumes/ensure-volumes/pkg/provision"
 )
 
-// Of claims of ours that nobody refers to and that were never bound.
-const (
-	// orphanAfter is their age from which on they are orphans.
-	orphanAfter = time.Minute
-	// deleteAfter is their age from which on they are deleted, where that is wanted.
-	deleteAfter = 10 * time.Minute
-	// recheckAfter is after how long a claim is looked at again that a pod refers to
-	// which waits no longer.
-	recheckAfter = time.Minute
-)
+// recheckAfter is after how long a claim is looked at again that a pod refers to
+// which waits no longer.
+const recheckAfter = time.Minute
 
 // patrol looks for what nobody reports, every few seconds, until ctx ends.
 func (t *term) patrol(ctx context.Context) {
@@ -71,7 +64,7 @@ func (p *patrol) round(ctx context.Context) {
 		case r.Foreign():
 			foreign++
 			p.tellForeign(ctx, key)
-		case r.Abandonable() && time.Since(r.Created()) > orphanAfter && !p.pods.wanted(key):
+		case r.Abandonable() && time.Since(r.Created()) > p.orphanAfter() && !p.pods.wanted(key):
 			candidates[key] = true
 		}
 	}
@@ -111,7 +104,7 @@ func (p *patrol) due(candidates map[types.NamespacedName]bool) map[string][]type
 			p.orphans[key] = o
 		}
 		r := p.Ensurer.Claims.Get(key.Namespace, key.Name)
-		old := p.DeleteOrphans && r != nil && time.Since(r.Created()) > deleteAfter
+		old := p.DeleteOrphans && r != nil && time.Since(r.Created()) > p.deleteAfter()
 		if time.Since(o.looked) > recheckAfter && (!o.certain || old) {
 			due[key.Namespace] = append(due[key.Namespace], key)
 		}
@@ -159,7 +152,7 @@ func (p *patrol) look(ctx context.Context, namespace string, keys []types.Namesp
 			}
 			o.certain = true
 		}
-		if p.DeleteOrphans && time.Since(pvc.CreationTimestamp.Time) > deleteAfter {
+		if p.DeleteOrphans && time.Since(pvc.CreationTimestamp.Time) > p.deleteAfter() {
 			if err := p.remove(ctx, pvc); err != nil {
 				return err
 			}
@@ -171,7 +164,7 @@ func (p *patrol) look(ctx context.Context, namespace string, keys []types.Namesp
 func (p *patrol) tellOrphan(ctx context.Context, pvc *corev1.PersistentVolumeClaim) error {
 	next := "it is kept; delete it where nobody needs it"
 	if p.DeleteOrphans {
-		next = "it is deleted once it is " + deleteAfter.String() + " old"
+		next = "it is deleted once it is " + p.deleteAfter().String() + " old"
 	}
 	return p.post(ctx, aboutClaim(pvc), note{
 		reason: reasonOrphaned,
