@@ -5,6 +5,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -173,19 +174,27 @@ func (p *patrol) tellOrphan(ctx context.Context, pvc *corev1.PersistentVolumeCla
 	}, 1)
 }
 
-// remove deletes an orphan, if it is still the very claim that was looked at.
+// remove deletes an orphan, if it is still the very claim that was looked at. One
+// that has changed is looked at again.
 func (p *patrol) remove(ctx context.Context, pvc *corev1.PersistentVolumeClaim) error {
 	err := p.Ensurer.Live.Delete(ctx, pvc, client.Preconditions{UID: &pvc.UID, ResourceVersion: &pvc.ResourceVersion})
 	if err == nil {
 		p.Metrics.deleted()
 		p.Log.Info("deleted an orphaned claim", "namespace", pvc.Namespace, "claim", pvc.Name, "created", pvc.CreationTimestamp.UTC())
 	}
+	if apierrors.IsConflict(err) {
+		return nil
+	}
 	return client.IgnoreNotFound(err)
 }
 
-// tellForeign tells once of a claim that looks like ours and is not.
+// tellForeign tells once of a claim that looks like ours and is not. In a
+// namespace that is not switched on it is only counted: nobody asked us there.
 func (p *patrol) tellForeign(ctx context.Context, key types.NamespacedName) {
 	if p.foreign[key] {
+		return
+	}
+	if enabled, err := p.Ensurer.Enabled(ctx, key.Namespace); err != nil || !enabled {
 		return
 	}
 	pvc := &corev1.PersistentVolumeClaim{}
