@@ -82,13 +82,14 @@ e2e: node-binaries build helm image ## the whole on a real cluster of one node; 
 	go test -count=1 ./charts/...
 	go test -count=1 -v -timeout 30m ./test/e2e
 
-# A part is a test: rollout is TestRollout.
+# A part is a test: rollout is TestRollout, of test/e2e unless the part has a package of its own.
 PART ?= rollout
 .PHONY: soak
-soak: node-binaries build helm image ## the same in full: PART=rollout, certificates or boot; 10 to 20 minutes each
+soak: node-binaries build helm image ## the same in full: PART=rollout, certificates, boot or safety; 10 to 20 minutes each, safety 30
 	@mkdir -p .run
 	@rm -f .run/soak-$(PART).txt
-	@part=$(PART); go test -count=1 -v -timeout 60m -run "^Test$${part^}$$" ./test/e2e -soak -result $(CURDIR)/.run/soak-$(PART).txt
+	@part=$(PART); folder=test/e2e; [ ! -d "test/$$part" ] || folder=test/$$part; \
+	go test -count=1 -v -timeout 60m -run "^Test$${part^}$$" ./$$folder -soak -result $(CURDIR)/.run/soak-$$part.txt
 	@test -s .run/soak-$(PART).txt || { echo "there is no part $(PART)"; exit 1; }
 
 # Flags of test/dockerbench, such as BENCH="-storage-driver=vfs -only=create".
