@@ -99,6 +99,14 @@ bench-docker: engine-packages build ## what the companion costs, for docs/perfor
 	go build -o bin/dockerbench ./test/dockerbench
 	@bin/dockerbench $(BENCH)
 
+# Flags of test/memorybench, such as MEMORY="-claims=0,1000 -starts=1".
+MEMORY ?=
+.PHONY: bench-memory
+bench-memory: cluster-binaries ## what the webhook has resident as the claims grow, for docs/performance.md; 5 minutes
+	@mkdir -p bin
+	@go build -o bin/memorybench ./test/memorybench
+	@bin/memorybench $(MEMORY)
+
 .PHONY: check
 check: ## format, vet, lint, tidy, goldens; 2 minutes, 6 the first time
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "run gofmt -w on:"; echo "$$unformatted"; exit 1; fi

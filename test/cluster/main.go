@@ -4,7 +4,7 @@
 // with the help of some Debian packages, as root.
 //
 //	cluster build [--node]              build the programs into the user's cache folder; print the folder
-//	cluster run --dir DIR [--node]      run them in the foreground until a signal ends it
+//	cluster run --dir DIR [--node]      run them in the foreground until a signal ends it; --bare: without kube-controller-manager
 //	cluster exec --dir DIR COMMAND...   run a command in the node
 //	cluster load --dir DIR < ARCHIVE    load an archive of images into the node
 //	cluster pack --reference REFERENCE /PATH=FILE... > ARCHIVE
@@ -68,14 +68,14 @@ type options struct {
 	command          string
 	args             []string // what follows the flags
 	dir              string
-	node             bool
+	node, bare       bool
 	untilStdinCloses bool
 	number           int
 	reference, user  string
 }
 
 func parse(args []string, stderr io.Writer) (options, error) {
-	usage := errors.New("usage: cluster build [--node] | run --dir DIR [--node] [--until-stdin-closes] | exec --dir DIR COMMAND... | load --dir DIR < ARCHIVE | pack --reference REFERENCE [--user UID] /PATH=FILE... > ARCHIVE")
+	usage := errors.New("usage: cluster build [--node] | run --dir DIR [--node | --bare] [--until-stdin-closes] | exec --dir DIR COMMAND... | load --dir DIR < ARCHIVE | pack --reference REFERENCE [--user UID] /PATH=FILE... > ARCHIVE")
 	if len(args) == 0 {
 		return options{}, usage
 	}
@@ -89,6 +89,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	case "run":
 		flags.StringVar(&o.dir, "dir", "", dirUsage)
 		flags.BoolVar(&o.node, "node", false, "with a node, on which pods run; needs root, and installs the Debian packages that are missing")
+		flags.BoolVar(&o.bare, "bare", false, "without kube-controller-manager: nothing but the API acts on what is stored")
 		flags.BoolVar(&o.untilStdinCloses, "until-stdin-closes", false, "end when standard input ends, so that no caller can leave us behind")
 	case "exec", "load", node.InitCommand:
 		flags.StringVar(&o.dir, "dir", "", "folder of a running cluster")
@@ -107,7 +108,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	o.args = flags.Args()
 	withDir := o.command != "build" && o.command != "pack"
 	withArgs := o.command == "exec" || o.command == "pack"
-	if withDir != (o.dir != "") || withArgs != (len(o.args) > 0) || (o.command == "pack") != (o.reference != "") {
+	if o.node && o.bare || withDir != (o.dir != "") || withArgs != (len(o.args) > 0) || (o.command == "pack") != (o.reference != "") {
 		return options{}, usage
 	}
 	return o, nil
@@ -146,7 +147,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		if err != nil {
 			return err
 		}
-		return plane.Plane{Dir: o.dir, Binaries: programs, Tools: tools(false), Progress: stderr, Ready: ready}.Run(ctx)
+		return plane.Plane{Dir: o.dir, Bare: o.bare, Binaries: programs, Tools: tools(false), Progress: stderr, Ready: ready}.Run(ctx)
 	case "exec":
 		err := node.Enter(ctx, o.dir, stdin, stdout, stderr, o.args...)
 		if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {

@@ -176,7 +176,7 @@ func TestStrangersMayNotRead(t *testing.T) {
 
 func TestUsage(t *testing.T) {
 	for _, args := range [][]string{
-		nil, {"walk"}, {"run"}, {"run", "--node"}, {"build", "more"}, {"exec", "--dir", "x"}, {"exec", "ls"}, {"load"}, {"pack", "--reference", "x"}, {"pack", "/a=b"},
+		nil, {"walk"}, {"run"}, {"run", "--node"}, {"run", "--dir", "x", "--node", "--bare"}, {"build", "more"}, {"exec", "--dir", "x"}, {"exec", "ls"}, {"load"}, {"pack", "--reference", "x"}, {"pack", "/a=b"},
 	} {
 		err := run(t.Context(), args, strings.NewReader(""), io.Discard, io.Discard)
 		if err == nil || !strings.Contains(err.Error(), "usage:") {

@@ -37,6 +37,14 @@ func StartControlPlane(ctx context.Context, dir string, progress io.Writer) (*Co
 	return startCluster(ctx, dir, progress)
 }
 
+// StartBare starts a control plane as StartControlPlane does, but without
+// kube-controller-manager: nothing but the API acts on what is stored. Nobody
+// makes a namespace's ServiceAccounts, collects garbage or counts quotas, and
+// tens of thousands of objects can be stored in a minute.
+func StartBare(ctx context.Context, dir string, progress io.Writer) (*ControlPlane, error) {
+	return startCluster(ctx, dir, progress, "--bare")
+}
+
 // StartNode starts a control plane with one node, on which pods run, as
 // StartControlPlane does, and returns when the node is ready. Where dir holds
 // the state of an earlier one it is continued, as a machine goes on after a

@@ -26,6 +26,7 @@ type Plane struct {
 	Dir      string          // where its state goes; it holds none of an earlier run, unless that is continued
 	Continue bool            // whether the state of an earlier run is taken up
 	Network  Network         // where it is reached
+	Bare     bool            // without kube-controller-manager: nothing but the API acts on what is stored
 	Binaries string          // the folder of the programs
 	Tools    []binaries.Tool // the programs in it that Dir gets links to
 	Progress io.Writer       // what is happening, for people
@@ -111,7 +112,7 @@ func (p Plane) linkPrograms() error {
 }
 
 func (p Plane) programs(at addresses) []Program {
-	return []Program{{
+	programs := []Program{{
 		Path:    p.path("bin", binaries.Etcd),
 		Args:    p.etcdArgs(at),
 		Healthy: []string{"http://" + at.etcd + "/health"},
@@ -121,7 +122,11 @@ func (p Plane) programs(at addresses) []Program {
 		Args:    p.apiServerArgs(at),
 		Healthy: []string{"https://" + at.api + "/readyz"},
 		Grace:   3 * time.Second, // it would wait for those who watch
-	}, {
+	}}
+	if p.Bare {
+		return programs
+	}
+	return append(programs, Program{
 		Path: p.path("bin", binaries.ControllerManager),
 		Args: p.controllerManagerArgs(at),
 		Healthy: []string{
@@ -129,7 +134,7 @@ func (p Plane) programs(at addresses) []Program {
 			"https://" + at.api + "/api/v1/namespaces/default/serviceaccounts/default",
 		},
 		Grace: 5 * time.Second,
-	}}
+	})
 }
 
 // supervise starts the programs one after the other, each when the one before
