@@ -63,6 +63,8 @@ func run(ctx context.Context, args []string, stdout, progress io.Writer) (err er
 	flags := flag.NewFlagSet("memorybench", flag.ContinueOnError)
 	flags.SetOutput(progress)
 	flags.Var(&claims, "claims", "how many claims there are, for one row each")
+	flags.IntVar(&b.running, "running", 0, "pods that run, each with a claim, in namespaces that are switched on")
+	flags.IntVar(&b.pending, "pending", 0, "pods that are Pending, after those")
 	flags.IntVar(&b.starts, "starts", 3, "how often the webhook is started for a row")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -96,6 +98,9 @@ func run(ctx context.Context, args []string, stdout, progress io.Writer) (err er
 	rows, err := b.all(ctx, claims)
 	if err != nil {
 		return err
+	}
+	if b.running+b.pending > 0 {
+		facts = append(facts, fmt.Sprintf("%d pods that run and %d that are Pending", b.running, b.pending))
 	}
 	return report(stdout, facts, rows)
 }

@@ -12,11 +12,12 @@ import (
 // TestSmall is the measurement with few claims: a row for each count, each with its figures.
 func TestSmall(t *testing.T) {
 	var out bytes.Buffer
-	if err := run(t.Context(), []string{"-claims=0,60", "-starts=1"}, &out, os.Stderr); err != nil {
+	if err := run(t.Context(), []string{"-claims=0,60", "-running=4", "-pending=2", "-starts=1"}, &out, os.Stderr); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
 		`(?m)^- commit [0-9a-f]{40}`,
+		`(?m)^- 4 pods that run and 2 that are Pending$`,
 		`(?m)^\| 0 \| [1-9][0-9.]* MiB \| [1-9][0-9.]* MiB \| [0-9.]+ s \| – \|$`,
 		`(?m)^\| 60 \| [1-9][0-9.]* MiB \| [1-9][0-9.]* MiB \| [0-9.]+ s \| – \|$`,
 		`(?m)^    60 claims  #+ *\|#* [0-9.]+ MiB$`,
