@@ -107,6 +107,14 @@ bench-memory: cluster-binaries ## what the webhook has resident as the claims gr
 	@go build -o bin/memorybench ./test/memorybench
 	@bin/memorybench $(MEMORY)
 
+# Flags of test/startbench, such as START="-starts=1".
+START ?=
+.PHONY: bench-start
+bench-start: cluster-binaries ## a cold start among 50,000 claims and 50,000 pods, for docs/performance.md; 6 minutes
+	@mkdir -p bin
+	@go build -o bin/startbench ./test/startbench
+	@bin/startbench $(START)
+
 .PHONY: check
 check: ## format, vet, lint, tidy, goldens; 2 minutes, 6 the first time
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
