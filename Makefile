@@ -83,7 +83,7 @@ e2e: node-binaries build helm image ## the whole on a real cluster of one node; 
 	go test -count=1 ./charts/...
 	go test -count=1 -v -timeout 30m ./test/e2e
 
-# A part is a test: rollout is TestRollout.
+# A part is a test: rollout is TestRollout, of test/e2e unless the part has a package of its own.
 PART ?= rollout
 .PHONY: soak
 ifeq ($(PART),fuzz)
@@ -91,10 +91,11 @@ soak:
 	@mkdir -p .run
 	go run ./test/fuzz -time 15m -result .run/soak-fuzz.txt
 else
-soak: node-binaries build helm image ## the same in full: PART=rollout, certificates or boot; 10 to 20 minutes each; PART=fuzz: 15 minutes for each target
+soak: node-binaries build helm image ## the same in full: PART=rollout, certificates, boot or safety; 10 to 20 minutes each, safety 30; PART=fuzz: 15 minutes for each target
 	@mkdir -p .run
 	@rm -f .run/soak-$(PART).txt
-	@part=$(PART); go test -count=1 -v -timeout 60m -run "^Test$${part^}$$" ./test/e2e -soak -result $(CURDIR)/.run/soak-$(PART).txt
+	@part=$(PART); folder=test/e2e; [ ! -d "test/$$part" ] || folder=test/$$part; \
+	go test -count=1 -v -timeout 60m -run "^Test$${part^}$$" ./$$folder -soak -result $(CURDIR)/.run/soak-$$part.txt
 	@test -s .run/soak-$(PART).txt || { echo "there is no part $(PART)"; exit 1; }
 endif
 
@@ -119,6 +120,14 @@ bench-memory: cluster-binaries ## what the webhook has resident as the claims gr
 	@mkdir -p bin
 	@go build -o bin/memorybench ./test/memorybench
 	@bin/memorybench $(MEMORY)
+
+# Flags of test/startbench, such as START="-starts=1".
+START ?=
+.PHONY: bench-start
+bench-start: cluster-binaries ## a cold start among 50,000 claims and 50,000 pods, for docs/performance.md; 6 minutes
+	@mkdir -p bin
+	@go build -o bin/startbench ./test/startbench
+	@bin/startbench $(START)
 
 .PHONY: check
 check: ## format, vet, lint, tidy, goldens; 2 minutes, 6 the first time

@@ -25,6 +25,7 @@ type options struct {
 	caNamespace, caSecret, configuration        string
 	caLifetime, leafLifetime                    time.Duration
 	safetyNet, deleteOrphans                    bool
+	orphanAfter, deleteAfter                    time.Duration
 	leaseNamespace, lease                       string
 	set                                         *flag.FlagSet
 	provision.Config
@@ -44,7 +45,9 @@ func parseFlags(args []string, stderr io.Writer) (*options, error) {
 	o.set.DurationVar(&o.leafLifetime, "leaf-lifetime", 10*24*time.Hour, "how long a certificate of the built-in authority lives; it is renewed in the last third")
 	o.set.BoolVar(&o.safetyNet, "safety-net", true, "create the claims of pods that wait for them, too, and tell of what stands in the way in Events")
 	lease := o.set.String("lease", "ensure-volumes/ensure-volumes", "`namespace/name` of the Lease by which the replicas agree on the one that acts as the safety net; made where it is missing")
-	o.set.BoolVar(&o.deleteOrphans, "delete-orphaned-claims", false, "delete claims that were created here, were never bound, and that no pod refers to, after ten minutes")
+	o.set.BoolVar(&o.deleteOrphans, "delete-orphaned-claims", false, "delete claims that were created here, were never bound, and that no pod refers to")
+	o.set.DurationVar(&o.orphanAfter, "orphaned-after", time.Minute, "how old a claim is before it counts as orphaned")
+	o.set.DurationVar(&o.deleteAfter, "orphans-deleted-after", 10*time.Minute, "how old an orphaned claim is before it is deleted, with --delete-orphaned-claims")
 	config := configFlags(o.set, &o.Config)
 	o.set.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	if err := o.set.Parse(args); err != nil {

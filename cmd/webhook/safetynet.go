@@ -47,7 +47,10 @@ func newSafetyNet(cfg *rest.Config, http *http.Client, core typedcorev1.CoreV1In
 	if err != nil {
 		return nil, fmt.Errorf("reading the host's name: %w", err)
 	}
-	net := &reconcile.Net{Ensurer: ensurer, Pods: core, DeleteOrphans: o.deleteOrphans, Identity: host, Log: log, Metrics: counters}
+	net := &reconcile.Net{
+		Ensurer: ensurer, Pods: core, OrphanAfter: o.orphanAfter, DeleteOrphans: o.deleteOrphans, DeleteAfter: o.deleteAfter,
+		Identity: host, Log: log, Metrics: counters,
+	}
 	net.Attach()
 	namespaces, err := cached.GetInformer(context.Background(), enabledNamespaces(), cache.BlockUntilSynced(false))
 	if err != nil {

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"runtime/debug"
@@ -34,8 +35,12 @@ type Net struct {
 	Ensurer *provision.Ensurer
 	// Pods are watched through it.
 	Pods typedcorev1.PodsGetter
-	// DeleteOrphans deletes orphaned claims, ten minutes after they were made.
+	// OrphanAfter is the age from which on a claim of ours that was never bound and
+	// that no pod refers to is an orphan; 0: a minute.
+	OrphanAfter time.Duration
+	// DeleteOrphans deletes orphaned claims, DeleteAfter they were made; 0: ten minutes.
 	DeleteOrphans bool
+	DeleteAfter   time.Duration
 	// Identity names this replica in Events.
 	Identity string
 	Log      logr.Logger
@@ -54,6 +59,12 @@ type term struct {
 	podsDue, claimsDue *queue // what is to be looked at
 	stories            stories
 }
+
+// orphanAfter is OrphanAfter, or its default.
+func (n *Net) orphanAfter() time.Duration { return cmp.Or(n.OrphanAfter, time.Minute) }
+
+// deleteAfter is DeleteAfter, or its default.
+func (n *Net) deleteAfter() time.Duration { return cmp.Or(n.DeleteAfter, 10*time.Minute) }
 
 // Attach makes the net hear of claims that go. It comes before the Run of
 // Ensurer.Claims, and before everything else.

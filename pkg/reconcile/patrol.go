@@ -5,6 +5,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -12,16 +13,9 @@ import (
 	"github.com/ensure-volumes/ensure-volumes/pkg/provision"
 )
 
-// Of claims of ours that nobody refers to and that were never bound.
-const (
-	// orphanAfter is their age from which on they are orphans.
-	orphanAfter = time.Minute
-	// deleteAfter is their age from which on they are deleted, where that is wanted.
-	deleteAfter = 10 * time.Minute
-	// recheckAfter is after how long a claim is looked at again that a pod refers to
-	// which waits no longer.
-	recheckAfter = time.Minute
-)
+// recheckAfter is after how long a claim is looked at again that a pod refers to
+// which waits no longer.
+const recheckAfter = time.Minute
 
 // patrol looks for what nobody reports, every few seconds, until ctx ends.
 func (t *term) patrol(ctx context.Context) {
@@ -71,7 +65,7 @@ func (p *patrol) round(ctx context.Context) {
 		case r.Foreign():
 			foreign++
 			p.tellForeign(ctx, key)
-		case r.Abandonable() && time.Since(r.Created()) > orphanAfter && !p.pods.wanted(key):
+		case r.Abandonable() && time.Since(r.Created()) > p.orphanAfter() && !p.pods.wanted(key):
 			candidates[key] = true
 		}
 	}
@@ -111,7 +105,7 @@ func (p *patrol) due(candidates map[types.NamespacedName]bool) map[string][]type
 			p.orphans[key] = o
 		}
 		r := p.Ensurer.Claims.Get(key.Namespace, key.Name)
-		old := p.DeleteOrphans && r != nil && time.Since(r.Created()) > deleteAfter
+		old := p.DeleteOrphans && r != nil && time.Since(r.Created()) > p.deleteAfter()
 		if time.Since(o.looked) > recheckAfter && (!o.certain || old) {
 			due[key.Namespace] = append(due[key.Namespace], key)
 		}
@@ -159,7 +153,7 @@ func (p *patrol) look(ctx context.Context, namespace string, keys []types.Namesp
 			}
 			o.certain = true
 		}
-		if p.DeleteOrphans && time.Since(pvc.CreationTimestamp.Time) > deleteAfter {
+		if p.DeleteOrphans && time.Since(pvc.CreationTimestamp.Time) > p.deleteAfter() {
 			if err := p.remove(ctx, pvc); err != nil {
 				return err
 			}
@@ -171,7 +165,7 @@ func (p *patrol) look(ctx context.Context, namespace string, keys []types.Namesp
 func (p *patrol) tellOrphan(ctx context.Context, pvc *corev1.PersistentVolumeClaim) error {
 	next := "it is kept; delete it where nobody needs it"
 	if p.DeleteOrphans {
-		next = "it is deleted once it is " + deleteAfter.String() + " old"
+		next = "it is deleted once it is " + p.deleteAfter().String() + " old"
 	}
 	return p.post(ctx, aboutClaim(pvc), note{
 		reason: reasonOrphaned,
@@ -180,19 +174,27 @@ func (p *patrol) tellOrphan(ctx context.Context, pvc *corev1.PersistentVolumeCla
 	}, 1)
 }
 
-// remove deletes an orphan, if it is still the very claim that was looked at.
+// remove deletes an orphan, if it is still the very claim that was looked at. One
+// that has changed is looked at again.
 func (p *patrol) remove(ctx context.Context, pvc *corev1.PersistentVolumeClaim) error {
 	err := p.Ensurer.Live.Delete(ctx, pvc, client.Preconditions{UID: &pvc.UID, ResourceVersion: &pvc.ResourceVersion})
 	if err == nil {
 		p.Metrics.deleted()
 		p.Log.Info("deleted an orphaned claim", "namespace", pvc.Namespace, "claim", pvc.Name, "created", pvc.CreationTimestamp.UTC())
 	}
+	if apierrors.IsConflict(err) {
+		return nil
+	}
 	return client.IgnoreNotFound(err)
 }
 
-// tellForeign tells once of a claim that looks like ours and is not.
+// tellForeign tells once of a claim that looks like ours and is not. In a
+// namespace that is not switched on it is only counted: nobody asked us there.
 func (p *patrol) tellForeign(ctx context.Context, key types.NamespacedName) {
 	if p.foreign[key] {
+		return
+	}
+	if enabled, err := p.Ensurer.Enabled(ctx, key.Namespace); err != nil || !enabled {
 		return
 	}
 	pvc := &corev1.PersistentVolumeClaim{}

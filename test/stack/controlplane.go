@@ -148,6 +148,16 @@ func follow(path string, w io.Writer) (stop func()) {
 	return func() { cancel(); <-ended }
 }
 
+// Etcd is the address of the control plane's etcd, which anybody on this machine
+// may write to: what is written there no API server has looked at.
+func (cp *ControlPlane) Etcd() (string, error) {
+	address, err := os.ReadFile(filepath.Join(cp.Dir, "etcd-address"))
+	if err != nil {
+		return "", fmt.Errorf("reading etcd's address: %w", err)
+	}
+	return string(address), nil
+}
+
 // Done is closed when the control plane has ended, asked to or not; Err then
 // says what it said last.
 func (cp *ControlPlane) Done() <-chan struct{} { return cp.process.Done() }

@@ -25,8 +25,23 @@ const createdAnnotation = "volumes.opensandbox.io/created"
 // Start starts the webhook with the ServiceAccount's kubeconfig and returns
 // when it is ready. The flags come after ours, so they win. ctx bounds the
 // start only: the process runs until it is stopped or this process has ended.
-// At most one runs at a time: they share the address.
+// At most one runs at a time: they share the address that the API server calls.
 func (in *Installation) Start(ctx context.Context, flags ...string) (*process.Process, error) {
+	return in.start(ctx, in.Address, flags)
+}
+
+// StartBeside starts a further replica as Start does, at an address of its own:
+// the API server never calls it, so all that it does is the safety net's. Any
+// number may run.
+func (in *Installation) StartBeside(ctx context.Context, flags ...string) (*process.Process, error) {
+	address, err := process.FreeAddress()
+	if err != nil {
+		return nil, err
+	}
+	return in.start(ctx, address, flags)
+}
+
+func (in *Installation) start(ctx context.Context, address string, flags []string) (*process.Process, error) {
 	if in.Binary == "" {
 		binary := filepath.Join(in.Dir, "webhook")
 		if err := build(ctx, in.root, "./cmd/webhook", binary); err != nil {
@@ -40,7 +55,7 @@ func (in *Installation) Start(ctx context.Context, flags ...string) (*process.Pr
 	}
 	cmd := exec.Command(in.Binary, append([]string{
 		"--kubeconfig=" + in.Kubeconfig,
-		"--listen=" + in.Address,
+		"--listen=" + address,
 		"--metrics-listen=" + metrics,
 		"--cert-dir=" + in.CertDir,
 	}, flags...)...)
@@ -50,7 +65,7 @@ func (in *Installation) Start(ctx context.Context, flags ...string) (*process.Pr
 		return nil, err
 	}
 	webhook.MetricsURL = "http://" + metrics + "/metrics"
-	if err := in.waitReady(ctx, webhook); err != nil {
+	if err := in.waitReady(ctx, webhook, address); err != nil {
 		webhook.Kill()
 		return nil, err
 	}
@@ -69,7 +84,7 @@ func (in *Installation) Client() *http.Client {
 	}
 }
 
-func (in *Installation) waitReady(ctx context.Context, webhook *process.Process) error {
+func (in *Installation) waitReady(ctx context.Context, webhook *process.Process, address string) error {
 	client := in.Client()
 	return process.Poll(ctx, time.Minute, webhook.Done(), func() error {
 		select {
@@ -77,7 +92,7 @@ func (in *Installation) waitReady(ctx context.Context, webhook *process.Process)
 			return webhook.Err()
 		default:
 		}
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, in.URL+"/readyz", nil)
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+address+"/readyz", nil)
 		if err != nil {
 			return err
 		}

@@ -70,6 +70,10 @@ func (p Plane) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// For whoever wants to store more than the API takes in a while.
+	if err := os.WriteFile(p.path("etcd-address"), []byte(addresses.etcd), 0o600); err != nil {
+		return fmt.Errorf("writing etcd's address: %w", err)
+	}
 	authority, err := p.authority()
 	if err != nil {
 		return err
