@@ -20,6 +20,8 @@ const (
 	leaseDuration = 12 * time.Second
 	renewDeadline = 8 * time.Second
 	retryPeriod   = time.Second
+	// clockSkew is how far the clocks of two replicas may differ.
+	clockSkew = 3 * time.Second
 )
 
 // Election decides by a Lease which replica leads (coordination.k8s.io/v1).
@@ -38,11 +40,11 @@ type Election struct {
 func (e *Election) Run(ctx context.Context, lead func(ctx context.Context)) error {
 	var leading sync.Mutex // held for a term: the elector does not wait for its end
 	defer leading.Lock()   // returns when the last one has ended; nobody needs the lock any more
-	lock := &resourcelock.LeaseLock{
+	lock := lease{&resourcelock.LeaseLock{
 		LeaseMeta:  metav1.ObjectMeta{Namespace: e.Namespace, Name: e.Name},
 		Client:     e.Leases,
 		LockConfig: resourcelock.ResourceLockConfig{Identity: e.Identity},
-	}
+	}}
 	for ctx.Err() == nil {
 		elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
 			Lock: lock, LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod,
@@ -65,4 +67,21 @@ func (e *Election) Run(ctx context.Context, lead func(ctx context.Context)) erro
 		elector.Run(ctx)
 	}
 	return nil
+}
+
+// lease is the Lease as the elector is to see it. An elector that has just begun
+// counts from when it first saw the record, however old that is: after an outage
+// of every replica nobody would lead for another leaseDuration. So a lease that by
+// our clock was not renewed for longer than that is free. Where the clocks differ
+// by more than clockSkew a leader may be succeeded while it lives, once: its
+// successor then renews.
+type lease struct{ *resourcelock.LeaseLock }
+
+// Get reads the record.
+func (l lease) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
+	record, raw, err := l.LeaseLock.Get(ctx)
+	if err == nil && time.Since(record.RenewTime.Time) > leaseDuration+clockSkew {
+		record.HolderIdentity = ""
+	}
+	return record, raw, err
 }
