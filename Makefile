@@ -78,14 +78,14 @@ test: race-detector engine-packages cluster-binaries build image helm ## everyth
 	go test -count=1 -p 1 -timeout 20m $$(go list ./test/... | grep -v /test/e2e) # which needs a node
 
 .PHONY: e2e
-e2e: node-binaries build helm image ## the whole on a real cluster of one node; as root; 15 minutes
+e2e: node-binaries build helm image ## the whole on a real cluster of one node; as root; 30 minutes
 	go test -count=1 ./charts/...
-	go test -count=1 -v -timeout 30m ./test/e2e
+	go test -count=1 -v -timeout 60m ./test/e2e
 
 # A part is a test: rollout is TestRollout.
 PART ?= rollout
 .PHONY: soak
-soak: node-binaries build helm image ## the same in full: PART=rollout, certificates or boot; 10 to 20 minutes each
+soak: node-binaries build helm image ## the same in full: PART=rollout, certificates, boot or safetyNet; 10 to 30 minutes each
 	@mkdir -p .run
 	@rm -f .run/soak-$(PART).txt
 	@part=$(PART); go test -count=1 -v -timeout 60m -run "^Test$${part^}$$" ./test/e2e -soak -result $(CURDIR)/.run/soak-$(PART).txt
