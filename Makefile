@@ -79,9 +79,9 @@ test: race-detector engine-packages cluster-binaries build image helm ## everyth
 	go run ./test/fuzz -time 20s
 
 .PHONY: e2e
-e2e: node-binaries build helm image ## the whole on a real cluster of one node; as root; 15 minutes
+e2e: node-binaries build helm image ## the whole on a real cluster of one node; as root; 30 minutes
 	go test -count=1 ./charts/...
-	go test -count=1 -v -timeout 30m ./test/e2e
+	go test -count=1 -v -timeout 60m ./test/e2e
 
 # A part is a test: rollout is TestRollout, of test/e2e unless the part has a package of its own.
 PART ?= rollout
@@ -91,7 +91,7 @@ soak:
 	@mkdir -p .run
 	go run ./test/fuzz -time 15m -result .run/soak-fuzz.txt
 else
-soak: node-binaries build helm image ## the same in full: PART=rollout, certificates, boot or safety; 10 to 20 minutes each, safety 30; PART=fuzz: 15 minutes for each target
+soak: node-binaries build helm image ## the same in full: PART=rollout, certificates, boot, safetyNet or safety; 10 to 30 minutes each; PART=fuzz: 15 minutes for each target
 	@mkdir -p .run
 	@rm -f .run/soak-$(PART).txt
 	@part=$(PART); folder=test/e2e; [ ! -d "test/$$part" ] || folder=test/$$part; \

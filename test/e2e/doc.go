@@ -1,6 +1,7 @@
 // Package e2e shows the whole on a real cluster of one node: the chart, the
-// image, replicas that come and go, certificates, a cluster that is stopped and
-// started. `make e2e` runs it, as root; `make test` does not.
+// image, replicas that come and go, or do not come for a while, certificates, a
+// cluster that is stopped and started, and what the safety net makes of it all.
+// `make e2e` runs it, as root; `make test` does not.
 //
 // Each test has a cluster of its own. What happens often happens a tenth as
 // often as with -soak, which `make soak` passes; the assertions are the same. A

@@ -1,18 +1,14 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -25,21 +21,31 @@ type pace struct {
 	every  time.Duration
 }
 
-const inFlight = 200 // creates at once; beyond it the pace slows down
+const (
+	inFlight = 200 // sandboxes at once, or creates where claims may come late; beyond it the pace slows down
+	endings  = 8   // sandboxes that end at once: what is measured are creates
+)
 
 // load creates sandboxes with a missing claim each, looks whether the claim is
 // there, and deletes both.
 type load struct {
 	namespace string
 	clients   *kubernetes.Clientset
+	arrivals  *arrivals // of claims that may come after their pods; nil: none may
 	halt      context.CancelFunc
 	done      chan struct{}
+	ends      chan struct{} // has one for each sandbox that ends
 
 	mu       sync.Mutex
 	created  int
 	failures []failure
 	took     []time.Duration // of creates
+	waits    []*wait
 }
+
+// wait is a pod that was admitted without its claim, which came at to, or has
+// not come yet.
+type wait struct{ from, to time.Time }
 
 // failure is a create that did not end with 201 and a claim.
 type failure struct {
@@ -51,7 +57,26 @@ type failure struct {
 func (g *ground) start(t *testing.T, namespace string, p pace) *load {
 	t.Helper()
 	g.enabled(t, namespace)
-	l := &load{namespace: namespace, done: make(chan struct{})}
+	l := g.newLoad(t, namespace)
+	// The namespace's label is news to the webhook at first.
+	g.knows(t, namespace)
+	l.start(t, p)
+	return l
+}
+
+// startLate is start for a namespace that is enabled, with pods whose claims may
+// come after them.
+func (g *ground) startLate(t *testing.T, namespace string, p pace) *load {
+	t.Helper()
+	l := g.newLoad(t, namespace)
+	l.arrivals = g.watchClaims(t, namespace)
+	l.start(t, p)
+	return l
+}
+
+func (g *ground) newLoad(t *testing.T, namespace string) *load {
+	t.Helper()
+	l := &load{namespace: namespace, done: make(chan struct{}), ends: make(chan struct{}, endings)}
 	config := rest.CopyConfig(g.Config)
 	config.ContentType, config.AcceptContentTypes = "application/json", "application/json" // to be shown
 	config.Wrap(l.witness)
@@ -59,20 +84,27 @@ func (g *ground) start(t *testing.T, namespace string, p pace) *load {
 	if l.clients, err = kubernetes.NewForConfig(config); err != nil {
 		t.Fatal(err)
 	}
+	return l
+}
+
+func (l *load) start(t *testing.T, p pace) {
 	ctx, cancel := context.WithCancel(t.Context())
 	l.halt = cancel
-	// The namespace's label is news to the webhook at first.
+	go l.run(ctx, p)
+	t.Cleanup(func() { cancel(); <-l.done })
+}
+
+// knows waits until the webhook knows that a namespace is enabled.
+func (g *ground) knows(t *testing.T, namespace string) {
+	t.Helper()
 	eventually(t, 10*time.Second, "the namespace is known", func() error {
 		pod := sandbox("first", "first")
-		got, err := g.clients.CoreV1().Pods(namespace).Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		got, err := g.clients.CoreV1().Pods(namespace).Create(t.Context(), pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		if err == nil && got.Annotations[created] == "" {
 			err = fmt.Errorf("no claim was made")
 		}
 		return err
 	})
-	go l.run(ctx, p)
-	t.Cleanup(func() { cancel(); <-l.done })
-	return l
 }
 
 func (l *load) run(ctx context.Context, p pace) {
@@ -88,8 +120,18 @@ func (l *load) run(ctx context.Context, p pace) {
 			name := fmt.Sprintf("load-%06d", n)
 			free <- struct{}{}
 			all.Go(func() {
-				defer func() { <-free }()
-				l.one(context.WithoutCancel(ctx), name)
+				ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Minute)
+				defer cancel()
+				leave := sync.OnceFunc(func() { <-free })
+				defer leave()
+				begin := time.Now()
+				pod := l.create(ctx, begin, name)
+				if l.arrivals != nil {
+					leave() // who waits for a claim does not slow down the pace
+				}
+				if pod != nil {
+					l.one(ctx, begin, pod)
+				}
 			})
 		}
 		select {
@@ -100,23 +142,32 @@ func (l *load) run(ctx context.Context, p pace) {
 	}
 }
 
-// one is the life of one sandbox.
-func (l *load) one(ctx context.Context, name string) {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	pods, claims := l.clients.CoreV1().Pods(l.namespace), l.clients.CoreV1().PersistentVolumeClaims(l.namespace)
-	begin := time.Now()
-	pod, err := pods.Create(ctx, sandbox(name, name), metav1.CreateOptions{})
+// create creates a sandbox. It is nil where that failed.
+func (l *load) create(ctx context.Context, begin time.Time, name string) *corev1.Pod {
+	pod, err := l.clients.CoreV1().Pods(l.namespace).Create(ctx, sandbox(name, name), metav1.CreateOptions{})
 	took := time.Since(begin)
 	if err != nil {
 		if status := apierrors.APIStatus(nil); !errors.As(err, &status) { // an answer was witnessed
 			l.fail(begin, fmt.Sprintf("creating the pod: %v", err))
 		}
-		return
+		return nil
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.created++
+	l.took = append(l.took, took)
+	return pod
+}
+
+// one is the life of one sandbox that was created.
+func (l *load) one(ctx context.Context, begin time.Time, pod *corev1.Pod) {
+	name := pod.Name
 	if got := pod.Annotations[created]; got != name {
-		l.fail(begin, fmt.Sprintf("the pod was admitted with %s: %q", created, got))
+		l.late(ctx, begin, name, got)
 	}
+	l.ends <- struct{}{}
+	defer func() { <-l.ends }()
+	pods, claims := l.clients.CoreV1().Pods(l.namespace), l.clients.CoreV1().PersistentVolumeClaims(l.namespace)
 	claim, err := claims.Get(ctx, name, metav1.GetOptions{})
 	switch {
 	case err != nil:
@@ -124,10 +175,6 @@ func (l *load) one(ctx context.Context, name string) {
 	case claim.Spec.Resources.Requests.Storage().String() != "1Mi":
 		l.fail(begin, fmt.Sprintf("the claim is not as asked: %+v", claim.Spec))
 	}
-	l.mu.Lock()
-	l.created++
-	l.took = append(l.took, took)
-	l.mu.Unlock()
 	now := int64(0)
 	for _, err := range []error{
 		pods.Delete(ctx, name, metav1.DeleteOptions{GracePeriodSeconds: &now}),
@@ -139,72 +186,41 @@ func (l *load) one(ctx context.Context, name string) {
 	}
 }
 
-func (l *load) fail(at time.Time, what string) {
+// late waits for the claim of a pod that was admitted without it.
+func (l *load) late(ctx context.Context, begin time.Time, name, annotation string) {
+	if l.arrivals == nil || annotation != "" {
+		l.fail(begin, fmt.Sprintf("the pod was admitted with %s: %q", created, annotation))
+		return
+	}
+	w := &wait{from: time.Now()}
+	l.mu.Lock()
+	l.waits = append(l.waits, w)
+	l.mu.Unlock()
+	at, err := l.arrivals.of(ctx, name)
+	if err != nil {
+		l.fail(begin, fmt.Sprintf("waiting for the claim of %s: %v", name, err))
+		at = time.Now()
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.failures = append(l.failures, failure{at, what})
+	w.to = at
 }
 
-// witness sees every answer to a create of a pod: client-go repeats some by
-// itself, and tells nobody.
-func (l *load) witness(next http.RoundTripper) http.RoundTripper {
-	return roundTripper(func(request *http.Request) (*http.Response, error) {
-		begin := time.Now()
-		response, err := next.RoundTrip(request)
-		if err == nil && request.Method == http.MethodPost && strings.HasSuffix(request.URL.Path, "/pods") && response.StatusCode != http.StatusCreated {
-			body, _ := io.ReadAll(response.Body) // what is lost of it the client will miss as well
-			response.Body.Close()
-			response.Body = io.NopCloser(bytes.NewReader(body))
-			l.fail(begin, fmt.Sprintf("%s: %.400s", response.Status, body))
+// hold keeps sandboxes from ending until they are released, so that the machine
+// has nothing to do for them.
+func (l *load) hold() (release func()) {
+	for range cap(l.ends) {
+		l.ends <- struct{}{}
+	}
+	return func() {
+		for range cap(l.ends) {
+			<-l.ends
 		}
-		return response, err
-	})
-}
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }
-
-// count is how many pods were created so far.
-func (l *load) count() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.created
-}
-
-// since are the failures of creates that began at a time or later.
-func (l *load) since(at time.Time) []failure {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(l.failures), func(f failure) bool { return f.at.Before(at) })
+	}
 }
 
 // finish ends the load and waits until the last sandbox is gone.
 func (l *load) finish() {
 	l.halt()
 	<-l.done
-}
-
-// summary says how long creates took. It is called after finish.
-func (l *load) summary() string {
-	if len(l.took) == 0 {
-		return "no creates"
-	}
-	took := slices.Sorted(slices.Values(l.took))
-	at := func(share float64) string {
-		return took[int(share*float64(len(took)-1))].Round(100 * time.Microsecond).String()
-	}
-	return fmt.Sprintf("%d creates; the median took %s, 99%% at most %s, the slowest %s", l.created, at(0.5), at(0.99), at(1))
-}
-
-// wantNone fails the test for failures, and shows the first of them.
-func wantNone(t *testing.T, failures []failure) {
-	t.Helper()
-	for i, f := range failures {
-		if i == 20 {
-			t.Errorf("and %d more", len(failures)-i)
-			return
-		}
-		t.Errorf("%s: %s", f.at.UTC().Format("15:04:05.000"), f.what)
-	}
 }
