@@ -80,7 +80,8 @@ func serveWebhook(ctx context.Context, o *options, log logr.Logger) error {
 	claims := &provision.Claims{}
 	var synced atomic.Bool
 	s := &serve.Server{
-		Listen: o.listen, Certificates: certificates, Log: log,
+		Listen: o.listen, MaxConnections: o.maxConnections, Certificates: certificates,
+		Log: log, Metrics: metrics.Registry,
 		Handler: &mutate.Handler{
 			Ensurer: &provision.Ensurer{Live: live, Cached: cached, Claims: claims, Log: log, Config: o.Config},
 			Log:     log, Metrics: admission,
