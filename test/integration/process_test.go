@@ -122,10 +122,12 @@ func TestReadinessFollowsTheCaches(t *testing.T) {
 	}
 }
 
+// histogram has how long the answers took, by outcome.
+const histogram = "ensure_volumes_admission_duration_seconds"
+
 func TestTheMetrics(t *testing.T) {
 	t.Parallel()
 	ns, person := world.namespace(t), world.author(t)
-	const histogram = "ensure_volumes_admission_duration_seconds"
 	before := world.metrics(t)
 	for _, name := range []string{"makes-it", "uses-it"} {
 		if err := person.Create(t.Context(), pod(ns, name, "data")); err != nil {
