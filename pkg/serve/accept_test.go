@@ -222,7 +222,7 @@ func TestSurplusIsRefused(t *testing.T) {
 	})
 }
 
-// A server full of silent connections lets a new one in after 2 s, in the place of the oldest of them. One that is in
+// A server full of silent connections lets a new one in after 5 s, in the place of the oldest of them. One that is in
 // the middle of a request is not silent.
 func TestSilentConnectionsGiveWay(t *testing.T) {
 	inBubble(t, 3, func(t *testing.T, b *bubble) {

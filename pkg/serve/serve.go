@@ -12,7 +12,7 @@
 // Whoever reaches the port may open connections, and nobody can be told from an API server before he has asked. So
 // their number has a cap, and what exceeds it is refused at accept. A handshake may take 10 s, and so may a header from
 // its first byte on. A client may also hold a connection for later that it has not used yet, for 120 s. But while the
-// server is full, a new connection takes the place of the one that has been silent for longest, if that is for 2 s: the
+// server is full, a new connection takes the place of the one that has been silent for longest, if that is for 5 s: the
 // time in which a real client has long sent its first request, and too long to make handshakes at the flood's pace.
 // Silent connections, however many, so keep nobody out for longer than that. One that has carried a request is never
 // ended to make room, since a POST on it would be lost: whoever sends whole requests on as many connections as the cap
@@ -49,7 +49,7 @@ const (
 	headerTimeout    = 10 * time.Second
 
 	// How long a silent connection stays at least where others wait for its place.
-	silentGrace = 2 * time.Second
+	silentGrace = 5 * time.Second
 
 	// A webhook may take 30 s at most, so no client waits longer for an answer.
 	requestTimeout = 35 * time.Second
@@ -63,7 +63,7 @@ const (
 	maxHeaderBytes = 64 << 10
 
 	// DefaultMaxConnections is more than several API servers need, each of which has a connection for every review that
-	// it waits for, and takes some 60 MiB.
+	// it waits for, and leaves most of the chart's memory free.
 	DefaultMaxConnections = 1000
 )
 
