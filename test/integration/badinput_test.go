@@ -223,6 +223,8 @@ func TestTheLargestLegalPods(t *testing.T) {
 	want := "the pod's annotations are full: " + domain + "/created was left out"
 	if warned := person.warned(); len(warned) != 1 || warned[0] != want {
 		t.Errorf("warned %.200q, want %q", warned, want)
+	} else {
+		world.warned(t, "annotations-full", warned)
 	}
 	world.wantClaims(t, ns, "data")
 	long.Name, long.Annotations["a"] = "longer", long.Annotations["a"]+"b"

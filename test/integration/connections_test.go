@@ -5,10 +5,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -21,79 +20,6 @@ import (
 
 	"github.com/ensure-volumes/ensure-volumes/test/process"
 )
-
-// assailant opens connections that are worth nothing.
-type assailant struct {
-	address string
-	pool    *tls.Config
-	let     atomic.Int64  // of its connections that were not refused before the handshake was complete
-	turns   chan struct{} // bound how many idle ones are being opened at once
-	tried   sync.WaitGroup
-	open    sync.WaitGroup
-}
-
-// shake connects and makes the handshake; nil: it was refused.
-func (a *assailant) shake(ctx context.Context) *tls.Conn {
-	dialer := &tls.Dialer{Config: a.pool}
-	conn, err := dialer.DialContext(ctx, "tcp", a.address)
-	if err != nil {
-		return nil
-	}
-	a.let.Add(1)
-	return conn.(*tls.Conn)
-}
-
-// slow is one of four: no handshake, half of one, no end of a header, no end of a body. It ends when the server ends it.
-func (a *assailant) slow(ctx context.Context, i int) {
-	if i%4 < 2 {
-		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", a.address)
-		if err != nil {
-			return
-		}
-		defer conn.Close()
-		if i%4 == 1 {
-			_, _ = io.WriteString(conn, "\x16\x03\x01\x02\x00\x01")
-		}
-		_, _ = io.Copy(io.Discard, conn)
-		return
-	}
-	conn := a.shake(ctx)
-	if conn == nil {
-		return
-	}
-	defer conn.Close()
-	text := "POST /mutate?timeout=5s HTTP/1.1\r\nHost: x\r\n"
-	if i%4 == 3 {
-		text += "Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
-	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_, _ = io.Copy(io.Discard, conn)
-	}()
-	for _, err := io.WriteString(conn, text); err == nil; _, err = io.WriteString(conn, "x") {
-		select {
-		case <-ended:
-			return
-		case <-time.After(time.Second):
-		}
-	}
-	<-ended
-}
-
-// idle opens a connection on which nothing is said, and holds it, where it is not refused, until ctx ends.
-func (a *assailant) idle(ctx context.Context) {
-	a.turns <- struct{}{}
-	conn := a.shake(ctx)
-	<-a.turns
-	a.tried.Done()
-	if conn == nil {
-		return
-	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-	_, _ = io.Copy(io.Discard, conn)
-}
 
 // Two thousand slow connections and ten thousand idle ones are attempted: they never are more than the cap, the slow are
 // ended, and pods are created as ever. Not parallel: it is everybody's webhook.
@@ -168,6 +94,7 @@ func TestConnectionsByTheThousand(t *testing.T) {
 	if made.Load() < 10 {
 		t.Errorf("only %d pods were created meanwhile", made.Load())
 	}
+	world.faults.Saw(t, "too-many-connections", world.logged(t, "as many connections"))
 	if now, err := world.failOpen(t.Context()); err != nil || now != passed {
 		t.Errorf("%d pods passed without our answer (%v)", now-passed, err)
 	}
@@ -192,6 +119,21 @@ func (g *ground) dryPod(t *testing.T, person *person, ns, name string) {
 	if err != nil {
 		t.Errorf("pod %s: %v", name, err)
 	}
+}
+
+// logged is the message of the webhook that begins so; "" where there is none.
+func (g *ground) logged(t *testing.T, begin string) string {
+	t.Helper()
+	content, err := os.ReadFile(g.webhook.LogPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(content), `"msg":"`+begin)
+	if !found {
+		return ""
+	}
+	message, _, _ := strings.Cut(rest, `"`)
+	return begin + message
 }
 
 // wantFiles lets this process have that many open files.

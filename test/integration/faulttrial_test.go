@@ -186,6 +186,7 @@ func (f *faultTrial) pods(t *testing.T, fault string) (again []*corev1.Pod) {
 	case err == nil:
 		t.Error("under Fail the pod was admitted without an answer")
 	default:
+		world.saw(t, "api-server-fails", err)
 		if s := status(t, err); s.Code != 500 || !strings.Contains(s.Message, `failed calling webhook "failing.example.com"`) {
 			t.Errorf("under Fail: %+v", s)
 		}

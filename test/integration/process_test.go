@@ -97,12 +97,14 @@ func TestReadinessFollowsTheCaches(t *testing.T) {
 	if want := "not ready: the claims of the cluster are not known yet: waiting for a list of persistentvolumeclaims"; err != nil || code != http.StatusServiceUnavailable || said != want {
 		t.Errorf("GET /readyz: %d %q (%v), want %q", code, said, err, want)
 	}
+	world.faults.Saw(t, "not-ready", fmt.Sprintf("%d %s", code, said))
 	const review = `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u","operation":"CREATE","namespace":"default",
 		"resource":{"version":"v1","resource":"pods"},"object":{"spec":{"volumes":[{"persistentVolumeClaim":{"claimName":"data"}}]}}}}`
 	code, said, retryAfter, err := ask(t.Context(), in, http.MethodPost, "/mutate?timeout=5s", review)
 	if err != nil || code != http.StatusServiceUnavailable || retryAfter != "1" {
 		t.Errorf("POST /mutate: %d %q, Retry-After %q (%v)", code, said, retryAfter, err)
 	}
+	world.faults.Saw(t, "caches-not-filled", fmt.Sprintf("%d %s", code, said))
 	if len(ready) > 0 {
 		t.Fatalf("the process is ready without permissions: %v", result().err)
 	}
