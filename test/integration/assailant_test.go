@@ -14,6 +14,7 @@ import (
 type assailant struct {
 	address string
 	pool    *tls.Config
+	body    []byte        // most of a large one
 	let     atomic.Int64  // of its connections that were not refused before the handshake was complete
 	turns   chan struct{} // bound how many idle ones are being opened at once
 	tried   sync.WaitGroup
@@ -31,7 +32,8 @@ func (a *assailant) shake(ctx context.Context) *tls.Conn {
 	return conn.(*tls.Conn)
 }
 
-// slow is one of four: no handshake, half of one, no end of a header, no end of a body. It ends when the server ends it.
+// slow is one of four: no handshake, half of one, no end of a header, no end of a body
+// of 4 MiB. It ends when the server ends it.
 func (a *assailant) slow(ctx context.Context, i int) {
 	if i%4 < 2 {
 		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", a.address)
@@ -52,14 +54,18 @@ func (a *assailant) slow(ctx context.Context, i int) {
 	defer conn.Close()
 	text := "POST /mutate?timeout=5s HTTP/1.1\r\nHost: x\r\n"
 	if i%4 == 3 {
-		text += "Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
+		text += "Content-Type: application/json\r\nContent-Length: 4194304\r\n\r\n"
 	}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		_, _ = io.Copy(io.Discard, conn)
 	}()
-	for _, err := io.WriteString(conn, text); err == nil; _, err = io.WriteString(conn, "x") {
+	_, err := io.WriteString(conn, text)
+	if i%4 == 3 && err == nil {
+		_, err = conn.Write(a.body)
+	}
+	for ; err == nil; _, err = io.WriteString(conn, "x") {
 		select {
 		case <-ended:
 			return
@@ -69,13 +75,20 @@ func (a *assailant) slow(ctx context.Context, i int) {
 	<-ended
 }
 
-// idle opens a connection on which nothing is said, and holds it, where it is not refused, until ctx ends.
-func (a *assailant) idle(ctx context.Context) {
+// idle opens a connection on which nothing is said, and holds it, where it is not refused, until ctx ends. One of four
+// makes a handshake before, which takes more of this machine than of an assailant's.
+func (a *assailant) idle(ctx context.Context, i int) {
 	a.turns <- struct{}{}
-	conn := a.shake(ctx)
+	var conn net.Conn
+	var err error
+	if i%4 > 0 {
+		conn, err = (&net.Dialer{}).DialContext(ctx, "tcp", a.address)
+	} else if shaken := a.shake(ctx); shaken != nil {
+		conn = shaken
+	}
 	<-a.turns
 	a.tried.Done()
-	if conn == nil {
+	if conn == nil || err != nil {
 		return
 	}
 	defer conn.Close()

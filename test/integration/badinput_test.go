@@ -23,18 +23,17 @@ const (
 	inName   = "spec.volumes[0].persistentVolumeClaim.claimName: "
 )
 
-// badBodies are no reviews: what is sent, and what is said to whom sent it.
-func badBodies(good string) []struct {
+// badBody is what is sent, and what is said to whom sent it.
+type badBody struct {
 	name, contentType, body string
 	code                    int
 	says                    string
-} {
+}
+
+// badBodies are no reviews, made of a good one.
+func badBodies(good string) []badBody {
 	swap := func(old, with string) string { return strings.Replace(good, old, with, 1) }
-	return []struct {
-		name, contentType, body string
-		code                    int
-		says                    string
-	}{
+	return []badBody{
 		{"empty", jsonType, "", 400, "the body is no AdmissionReview: "},
 		{"truncated", jsonType, good[:len(good)/2], 400, "the body is no AdmissionReview: "},
 		{"4 MiB and 1 byte", jsonType, good + strings.Repeat(" ", 4<<20+1-len(good)), 413, "the body is larger than 4194304 bytes"},
@@ -59,12 +58,15 @@ func badBodies(good string) []struct {
 	}
 }
 
-// badPods are pods of which none can have its claims: what is changed of a good one, and how the refusal begins.
-func badPods() []struct {
+// badPod is what is changed of a good pod, and how the refusal begins.
+type badPod struct {
 	name string
 	spec func(p *corev1.Pod)
 	says string
-} {
+}
+
+// badPods are pods of which none can have its claims.
+func badPods() []badPod {
 	hint := func(key, value string) func(*corev1.Pod) {
 		return func(p *corev1.Pod) { p.Annotations = map[string]string{key: value} }
 	}
@@ -76,11 +78,7 @@ func badPods() []struct {
 	for c := 'b'; c < 'j'; c++ {
 		bomb += fmt.Sprintf("%c: &%c [%s]\n", c, c, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*%c,", c-1), 9), ","))
 	}
-	return []struct {
-		name string
-		spec func(p *corev1.Pod)
-		says string
-	}{
+	return []badPod{
 		{"65 claims", func(p *corev1.Pod) { *p = *pod(p.Namespace, p.Name, numbered(65)...) }, "spec.volumes: the pod has 65 different claims; the limit is 64, use fewer"},
 		{"a YAML bomb", hint(claims, bomb), inClaims},
 		{"anchors", hint(claims, "- &a {claimName: data, storage: 1Gi}\n- *a"), inClaims},

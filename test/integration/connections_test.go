@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -30,7 +31,10 @@ func TestConnectionsByTheThousand(t *testing.T) {
 	t.Setenv("GOMEMLIMIT", memory)
 	world.restart(t)
 	ns, person := world.namespace(t), world.author(t)
-	a := &assailant{address: world.in.Address, pool: &tls.Config{RootCAs: world.in.CAPool, MinVersion: tls.VersionTLS12}, turns: make(chan struct{}, 200)}
+	a := &assailant{
+		address: world.in.Address, pool: &tls.Config{RootCAs: world.in.CAPool, MinVersion: tls.VersionTLS12},
+		body: bytes.Repeat([]byte(" "), 3<<20), turns: make(chan struct{}, 200),
+	}
 	passed, err := world.failOpen(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -59,8 +63,8 @@ func TestConnectionsByTheThousand(t *testing.T) {
 		slowOnes.Go(func() { a.slow(t.Context(), i) })
 	}
 	a.tried.Add(idle)
-	for range idle {
-		a.open.Go(func() { a.idle(over) })
+	for i := range idle {
+		a.open.Go(func() { a.idle(over, i) })
 	}
 	began := time.Now()
 	var most, resident float64
