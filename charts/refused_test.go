@@ -21,6 +21,7 @@ func TestRefused(t *testing.T) {
 		`volumeAutoCreate: "no"`:                           "'/volumeAutoCreate': got string, want boolean",
 		"timeoutSeconds: 60":                               "'/timeoutSeconds': maximum: got 60, want 30",
 		"certificates: {leafLifetime: 10 days}":            "'/certificates/leafLifetime': '10 days' does not match pattern '^([1-9][0-9]*(h|m|s))+$'",
+		"maxConnections: 5":                                "'/maxConnections': minimum: got 5, want 10",
 		"replicas: 0":                                      "'/replicas': minimum: got 0, want 1",
 		"image: {tag: 1.0}":                                "'/image/tag': got number, want string",
 		"image: ensure-volumes:dev":                        "'/image': got string, want object",

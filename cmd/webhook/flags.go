@@ -9,6 +9,7 @@ import (
 
 	"github.com/ensure-volumes/ensure-volumes/pkg/claim"
 	"github.com/ensure-volumes/ensure-volumes/pkg/provision"
+	"github.com/ensure-volumes/ensure-volumes/pkg/serve"
 )
 
 const defaultOwnerKinds = "BatchSandbox.sandbox.opensandbox.io/batchsandboxes,Sandbox.agents.x-k8s.io/sandboxes"
@@ -19,6 +20,10 @@ const (
 	builtinCertificates = "builtin"
 )
 
+// minConnections has room for the kubelet's probes, the server's handshake with
+// itself and the first reviews of a few API servers.
+const minConnections = 10
+
 type options struct {
 	kubeconfig, listen, metricsListen, logLevel string
 	certificates, certDir                       string
@@ -27,6 +32,7 @@ type options struct {
 	safetyNet, deleteOrphans                    bool
 	orphanAfter, deleteAfter                    time.Duration
 	leaseNamespace, lease                       string
+	maxConnections                              int
 	set                                         *flag.FlagSet
 	provision.Config
 }
@@ -36,6 +42,7 @@ func parseFlags(args []string, stderr io.Writer) (*options, error) {
 	o.set.SetOutput(stderr)
 	o.set.StringVar(&o.kubeconfig, "kubeconfig", "", "`path` of a kubeconfig; empty: the pod's service account")
 	o.set.StringVar(&o.listen, "listen", ":8443", "`address` for HTTPS: /mutate, /healthz, /readyz")
+	o.set.IntVar(&o.maxConnections, "max-connections", serve.DefaultMaxConnections, "how many connections to --listen may be open at once, those of probes included; others are refused")
 	o.set.StringVar(&o.metricsListen, "metrics-listen", ":8080", "`address` for Prometheus' /metrics over HTTP; 0: none")
 	o.set.StringVar(&o.certificates, "certificates", folderCertificates, "where the serving certificate comes from: folder (--cert-dir) or builtin, an authority of our own that also keeps the caBundle")
 	o.set.StringVar(&o.certDir, "cert-dir", "/etc/ensure-volumes/certs", "`folder` with tls.crt and tls.key, and ca.crt where there is one; changes are followed")
@@ -60,6 +67,9 @@ func parseFlags(args []string, stderr io.Writer) (*options, error) {
 	case folderCertificates, builtinCertificates:
 	default:
 		return nil, fmt.Errorf("--certificates: invalid value %q; write folder or builtin", o.certificates)
+	}
+	if o.maxConnections < minConnections {
+		return nil, fmt.Errorf("--max-connections: invalid value \"%d\"; write %d or more", o.maxConnections, minConnections)
 	}
 	var err error
 	if o.caNamespace, o.caSecret, err = object("--ca-secret", *secret); err != nil {

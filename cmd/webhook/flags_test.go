@@ -32,6 +32,8 @@ func TestFaultyFlags(t *testing.T) {
 		{"--missing-storage-class=maybe", `--missing-storage-class: invalid value "maybe"; write deny, warn or off`},
 		{"--certificates=magic", `--certificates: invalid value "magic"; write folder or builtin`},
 		{"--ca-secret=ca", `--ca-secret: invalid value "ca"; write it as namespace/name`},
+		{"--max-connections=9", `--max-connections: invalid value "9"; write 10 or more`},
+		{"--max-connections=many", `invalid value "many" for flag -max-connections`},
 		{"--owner-kinds=Sandbox", `--owner-kinds: invalid owner kind "Sandbox"; write it as Kind.group/resource`},
 		{"--log-level=loud", "--log-level: "},
 		{"--kubeconfig=/does/not/exist", "reading the API server's address and credentials"},

@@ -87,7 +87,8 @@ func serveWebhook(ctx context.Context, o *options, log logr.Logger) error {
 		return err
 	}
 	s := &serve.Server{
-		Listen: o.listen, Certificates: certificates, Log: log,
+		Listen: o.listen, MaxConnections: o.maxConnections, Certificates: certificates,
+		Log: log, Metrics: metrics.Registry,
 		Handler: &mutate.Handler{
 			Ensurer: ensurer, Log: log, Metrics: admission,
 		},

@@ -91,18 +91,12 @@ func (h *readiness) handshake(ctx context.Context) error {
 	return errors.New("TLS handshake with itself: the certificate shown is not the current one")
 }
 
-// errorLog takes what http.Server has to say. Handshakes that fail are the client's doing, come at its rate, and so
-// are shown only at debug level; the rest (a handler's panic) is an error of ours.
+// errorLog takes what http.Server has to say: a handler's panic, or a listener that fails. Either is for the operator.
 func errorLog(l logr.Logger) *log.Logger { return log.New(errorWriter{l}, "", 0) }
 
 type errorWriter struct{ log logr.Logger }
 
 func (w errorWriter) Write(p []byte) (int, error) {
-	text := strings.TrimSpace(string(p))
-	if strings.Contains(text, "TLS handshake error") {
-		w.log.V(1).Info("TLS handshake refused", "detail", text)
-	} else {
-		w.log.Error(nil, "HTTP server", "detail", text)
-	}
+	w.log.Error(nil, "HTTP server", "detail", strings.TrimSpace(string(p)))
 	return len(p), nil
 }

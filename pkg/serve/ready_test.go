@@ -71,7 +71,7 @@ func TestReadinessFollowsItsFunction(t *testing.T) {
 func TestReadyOnceTheFolderIs(t *testing.T) {
 	ca, dir := newAuthority(t), t.TempDir()
 	s := start(t, dir, ca, nil)
-	r := &readiness{addr: s.Addr(), certs: s.Certificates, conns: newConnections()}
+	r := &readiness{addr: s.Addr(), certs: s.Certificates, conns: &connections{}}
 	if err := r.check(t.Context()); err == nil || !strings.Contains(err.Error(), "no certificate: open ") {
 		t.Errorf("empty folder: %v", err)
 	}
@@ -102,7 +102,7 @@ func TestReadinessSeesWhoAnswers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &readiness{addr: stranger.Addr(), certs: mine, conns: newConnections()}
+	r := &readiness{addr: stranger.Addr(), certs: mine, conns: &connections{}}
 	if err := r.check(t.Context()); err == nil || !strings.Contains(err.Error(), "is not the current one") {
 		t.Errorf("another certificate: %v", err)
 	}

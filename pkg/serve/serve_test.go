@@ -160,9 +160,9 @@ func TestProtocols(t *testing.T) {
 
 // The limits are longer than the 90 s after which the API server's client closes: see the constants.
 func TestLimits(t *testing.T) {
-	s := (&Server{Handler: http.NotFoundHandler()}).server(newConnections(), &readiness{})
-	if s.IdleTimeout <= 90*time.Second || s.ReadHeaderTimeout <= 90*time.Second || s.ReadTimeout != 0 || drainTimeout <= 90*time.Second {
-		t.Errorf("idle %s, header %s, read %s, drain %s", s.IdleTimeout, s.ReadHeaderTimeout, s.ReadTimeout, drainTimeout)
+	s := (&Server{Handler: http.NotFoundHandler()}).server(&connections{}, &readiness{})
+	if s.IdleTimeout <= 90*time.Second || silentTimeout <= 90*time.Second || s.ReadTimeout != 0 || drainTimeout <= 90*time.Second {
+		t.Errorf("idle %s, silent %s, read %s, drain %s", s.IdleTimeout, silentTimeout, s.ReadTimeout, drainTimeout)
 	}
 	if s.WriteTimeout <= 30*time.Second {
 		t.Errorf("write %s: a webhook may take 30 s", s.WriteTimeout)

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ensure-volumes/ensure-volumes/test/catalogue"
 	"github.com/ensure-volumes/ensure-volumes/test/engine"
 )
 
@@ -25,6 +26,9 @@ const (
 
 // The engine that all tests share; TestMain starts and ends it.
 var shared *engine.Engine
+
+// The rows of docs/errors.md that tests here have to see.
+var faults *catalogue.Part
 
 func TestMain(m *testing.M) {
 	code, err := withEngine(m.Run)
@@ -37,6 +41,9 @@ func TestMain(m *testing.M) {
 
 func withEngine(run func() int) (code int, err error) {
 	ctx := context.Background()
+	if faults, err = catalogue.Open("Docker"); err != nil {
+		return 1, err
+	}
 	if shared, err = engine.Start(ctx); err != nil {
 		return 1, err
 	}
@@ -44,7 +51,7 @@ func withEngine(run func() int) (code int, err error) {
 	if err := engine.Import(ctx, shared.Socket); err != nil {
 		return 1, err
 	}
-	return run(), nil
+	return run(), faults.Check()
 }
 
 // config is what the companion of a test is given: a default class, and one

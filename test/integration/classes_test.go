@@ -52,7 +52,11 @@ func TestAStorageClassThatDoesNotExist(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if warned := author.warned(); !slices.Equal(warned, want) {
+			warned := author.warned()
+			if policy == "warn" {
+				world.warned(t, "class-waits", warned)
+			}
+			if !slices.Equal(warned, want) {
 				t.Errorf("warned %q, want %q", warned, want)
 			}
 			if class := *world.claim(t, ns, "data").Spec.StorageClassName; class != "fsat" {
@@ -86,9 +90,11 @@ func TestNoDefaultClass(t *testing.T) {
 	if err := author.Create(t.Context(), pod(ns, "sb1", "data")); err != nil {
 		t.Fatal(err)
 	}
-	if warned := author.warned(); !slices.Equal(warned, want) {
+	warned := author.warned()
+	if !slices.Equal(warned, want) {
 		t.Errorf("warned %q, want %q", warned, want)
 	}
+	world.warned(t, "no-default-class", warned)
 	if class := world.claim(t, ns, "data").Spec.StorageClassName; class != nil {
 		t.Errorf("the claim's class is %q", *class)
 	}

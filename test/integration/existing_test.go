@@ -229,7 +229,9 @@ func TestTheClaimOfAnotherSandboxIsRefused(t *testing.T) {
 		"no sandbox":                         pod(ns, "alone", "scratch"),
 		"one claim of two":                   pod(ns, "alone", "fresh", "scratch"),
 	} {
-		s := status(t, author.Create(t.Context(), p))
+		err := author.Create(t.Context(), p)
+		world.saw(t, "claim-of-another", err)
+		s := status(t, err)
 		if s.Code != 409 || s.Reason != metav1.StatusReasonConflict || !strings.HasSuffix(s.Message, want) {
 			t.Errorf("%s: %d %s %s\nwant 409 Conflict …%s", name, s.Code, s.Reason, s.Message, want)
 		}
@@ -278,6 +280,7 @@ func TestALostClaimIsRefused(t *testing.T) {
 			return fmt.Errorf("the pod was admitted")
 		}
 		s = status(t, err)
+		world.saw(t, "claim-lost", err)
 		return nil
 	})
 	if s.Code != 409 || s.Reason != metav1.StatusReasonConflict || !strings.HasSuffix(s.Message, want) {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
-	"strings"
 	"testing"
 
 	admissionv1 "k8s.io/api/admission/v1"
@@ -14,9 +13,11 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// forge sends a review to the webhook past the API server, for a pod's creation
-// in the namespace that the request names.
-func (g *ground) forge(t *testing.T, ns string, p *corev1.Pod) *admissionv1.AdmissionResponse {
+// forgedUID is the UID of every forged review.
+const forgedUID = "0c000000-0000-4000-8000-00000000000c"
+
+// review is what an API server sends for a pod's creation in the namespace that the request names.
+func review(t *testing.T, ns string, p *corev1.Pod) string {
 	t.Helper()
 	p.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}
 	raw, err := json.Marshal(p)
@@ -26,7 +27,7 @@ func (g *ground) forge(t *testing.T, ns string, p *corev1.Pod) *admissionv1.Admi
 	body, err := json.Marshal(admissionv1.AdmissionReview{
 		TypeMeta: metav1.TypeMeta{APIVersion: "admission.k8s.io/v1", Kind: "AdmissionReview"},
 		Request: &admissionv1.AdmissionRequest{
-			UID:       "0c000000-0000-4000-8000-00000000000c",
+			UID:       forgedUID,
 			Kind:      metav1.GroupVersionKind{Version: "v1", Kind: "Pod"},
 			Resource:  metav1.GroupVersionResource{Version: "v1", Resource: "pods"},
 			Name:      p.Name,
@@ -39,24 +40,24 @@ func (g *ground) forge(t *testing.T, ns string, p *corev1.Pod) *admissionv1.Admi
 	if err != nil {
 		t.Fatal(err)
 	}
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, g.in.URL+"/mutate?timeout=5s", strings.NewReader(string(body)))
-	if err != nil {
-		t.Fatal(err)
+	return string(body)
+}
+
+// forge sends a review to the webhook past the API server.
+func (g *ground) forge(t *testing.T, ns string, p *corev1.Pod) *admissionv1.AdmissionResponse {
+	t.Helper()
+	code, said, _, err := ask(t.Context(), g.in, http.MethodPost, "/mutate?timeout=5s", review(t, ns, p))
+	var answered admissionv1.AdmissionReview
+	if err == nil && code == http.StatusOK {
+		err = json.Unmarshal([]byte(said), &answered)
 	}
-	request.Header.Set("Content-Type", "application/json")
-	response, err := g.in.Client().Do(request)
-	if err != nil {
-		t.Fatal(err)
+	if err != nil || code != http.StatusOK {
+		t.Fatalf("%d %s: %v", code, said, err)
 	}
-	defer response.Body.Close()
-	var review admissionv1.AdmissionReview
-	if err := json.NewDecoder(response.Body).Decode(&review); err != nil || response.StatusCode != http.StatusOK {
-		t.Fatalf("%s: %v", response.Status, err)
+	if answered.Response.UID != forgedUID {
+		t.Errorf("the answer is to %q", answered.Response.UID)
 	}
-	if review.Response.UID != "0c000000-0000-4000-8000-00000000000c" {
-		t.Errorf("the answer is to %q", review.Response.UID)
-	}
-	return review.Response
+	return answered.Response
 }
 
 // Whoever reaches the webhook's port can forge a review. That creates nothing

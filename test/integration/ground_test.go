@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/ensure-volumes/ensure-volumes/test/catalogue"
 	"github.com/ensure-volumes/ensure-volumes/test/process"
 	"github.com/ensure-volumes/ensure-volumes/test/stack"
 )
@@ -43,6 +44,7 @@ type ground struct {
 	webhook *process.Process
 	admin   client.Client
 	clients kubernetes.Interface // the administrator's as well
+	faults  *catalogue.Part      // of docs/errors.md
 
 	outages int // reviews that tests about outages let pass without our answer
 }
@@ -65,6 +67,9 @@ func run(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	g := &ground{}
+	if g.faults, err = catalogue.Open("Kubernetes"); err != nil {
+		return 1, err
+	}
 	defer func() {
 		err = errors.Join(err, g.stop())
 		if code == 0 && err == nil {
@@ -78,7 +83,7 @@ func run(m *testing.M) (code int, err error) {
 	}
 	world = g
 	code = m.Run()
-	return code, g.checkFailOpen(ctx)
+	return code, errors.Join(g.checkFailOpen(ctx), g.faults.Check())
 }
 
 func (g *ground) start(ctx context.Context, dir string) (err error) {

@@ -20,6 +20,7 @@ func TestAnOutageUnderIgnore(t *testing.T) {
 	if refused || output != "pod/sb1 created\n" {
 		t.Errorf("kubectl says %q", output)
 	}
+	world.faults.Saw(t, "no-answer", output)
 	after, err := world.failOpen(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -134,7 +134,9 @@ func TestEachMissingPermissionIsNamed(t *testing.T) {
 			want := fmt.Sprintf("%s: the webhook's service account may not %s %s %s; the operator must grant it that verb on that resource there",
 				test.doing, test.verb, test.resource, test.where)
 			for _, dryRun := range [][]client.CreateOption{nil, {client.DryRunAll}} {
-				s := status(t, world.author(t).Create(t.Context(), test.pod.DeepCopy(), dryRun...))
+				err := world.author(t).Create(t.Context(), test.pod.DeepCopy(), dryRun...)
+				world.saw(t, "permission-"+test.verb+"-"+test.resource.Resource, err)
+				s := status(t, err)
 				if s.Code != 500 || s.Reason != metav1.StatusReasonInternalError || !strings.HasSuffix(s.Message, want) {
 					t.Errorf("%d %s %s\nwant 500 InternalError …%s", s.Code, s.Reason, s.Message, want)
 				}

@@ -97,12 +97,14 @@ func TestReadinessFollowsTheCaches(t *testing.T) {
 	if want := "not ready: the claims of the cluster are not known yet: waiting for a list of persistentvolumeclaims"; err != nil || code != http.StatusServiceUnavailable || said != want {
 		t.Errorf("GET /readyz: %d %q (%v), want %q", code, said, err, want)
 	}
+	world.faults.Saw(t, "not-ready", fmt.Sprintf("%d %s", code, said))
 	const review = `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u","operation":"CREATE","namespace":"default",
 		"resource":{"version":"v1","resource":"pods"},"object":{"spec":{"volumes":[{"persistentVolumeClaim":{"claimName":"data"}}]}}}}`
 	code, said, retryAfter, err := ask(t.Context(), in, http.MethodPost, "/mutate?timeout=5s", review)
 	if err != nil || code != http.StatusServiceUnavailable || retryAfter != "1" {
 		t.Errorf("POST /mutate: %d %q, Retry-After %q (%v)", code, said, retryAfter, err)
 	}
+	world.faults.Saw(t, "caches-not-filled", fmt.Sprintf("%d %s", code, said))
 	if len(ready) > 0 {
 		t.Fatalf("the process is ready without permissions: %v", result().err)
 	}
@@ -122,10 +124,12 @@ func TestReadinessFollowsTheCaches(t *testing.T) {
 	}
 }
 
+// histogram has how long the answers took, by outcome.
+const histogram = "ensure_volumes_admission_duration_seconds"
+
 func TestTheMetrics(t *testing.T) {
 	t.Parallel()
 	ns, person := world.namespace(t), world.author(t)
-	const histogram = "ensure_volumes_admission_duration_seconds"
 	before := world.metrics(t)
 	for _, name := range []string{"makes-it", "uses-it"} {
 		if err := person.Create(t.Context(), pod(ns, name, "data")); err != nil {

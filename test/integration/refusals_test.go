@@ -62,26 +62,27 @@ func wantForbidden(t *testing.T, s metav1.Status, want string) {
 func TestAResourceQuotaRefuses(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
+		row   string // of docs/errors.md; empty: another test has it
 		name  string
 		hard  map[string]string
 		hints []string
 		want  string
 	}{
 		{
-			"on storage", map[string]string{"requests.storage": "10Gi"}, []string{"storage", "11Gi"},
+			"quota", "on storage", map[string]string{"requests.storage": "10Gi"}, []string{"storage", "11Gi"},
 			"exceeded quota: storage, requested: requests.storage=11Gi, used: requests.storage=0, limited: requests.storage=10Gi",
 		},
 		{
-			"on the number of claims", map[string]string{"persistentvolumeclaims": "0"}, nil,
+			"quota-count", "on the number of claims", map[string]string{"persistentvolumeclaims": "0"}, nil,
 			"exceeded quota: storage, requested: persistentvolumeclaims=1, used: persistentvolumeclaims=0, limited: persistentvolumeclaims=0",
 		},
 		{
-			"on the default class, that no hint names", map[string]string{"standard.storageclass.storage.k8s.io/persistentvolumeclaims": "0"}, nil,
+			"", "on the default class, that no hint names", map[string]string{"standard.storageclass.storage.k8s.io/persistentvolumeclaims": "0"}, nil,
 			"exceeded quota: storage, requested: standard.storageclass.storage.k8s.io/persistentvolumeclaims=1, " +
 				"used: standard.storageclass.storage.k8s.io/persistentvolumeclaims=0, limited: standard.storageclass.storage.k8s.io/persistentvolumeclaims=0",
 		},
 		{
-			"on a class that a hint names", map[string]string{"fast.storageclass.storage.k8s.io/requests.storage": "1Gi"},
+			"quota-class", "on a class that a hint names", map[string]string{"fast.storageclass.storage.k8s.io/requests.storage": "1Gi"},
 			[]string{"storage", "2Gi", "storageClass", fast},
 			"exceeded quota: storage, requested: fast.storageclass.storage.k8s.io/requests.storage=2Gi, " +
 				"used: fast.storageclass.storage.k8s.io/requests.storage=0, limited: fast.storageclass.storage.k8s.io/requests.storage=1Gi",
@@ -93,7 +94,11 @@ func TestAResourceQuotaRefuses(t *testing.T) {
 			quota := world.quota(t, ns, test.hard)
 			want := `persistentvolumeclaims "data" is forbidden: ` + test.want
 			p := hinted(pod(ns, "sb1", "data"), test.hints...)
-			wantForbidden(t, status(t, world.author(t).Create(t.Context(), p.DeepCopy())), want)
+			err := world.author(t).Create(t.Context(), p.DeepCopy())
+			wantForbidden(t, status(t, err), want)
+			if test.row != "" {
+				world.saw(t, test.row, err)
+			}
 			wantForbidden(t, status(t, world.author(t).Create(t.Context(), p.DeepCopy(), client.DryRunAll)), want)
 			output, refused := world.kubectl(t, ns, world.manifest(t, p), "create", "-f", "-")
 			if !refused || !strings.Contains(output, "(Forbidden)") || !strings.Contains(output, want) {
@@ -127,6 +132,8 @@ func TestAQuotaThatRefusesOneClaimOfTwo(t *testing.T) {
 		"requested: persistentvolumeclaims=1, used: persistentvolumeclaims=1, limited: persistentvolumeclaims=1", refused))
 	if warned, want := author.warned(), []string{fmt.Sprintf("claim %q was created all the same and is kept", kept[0])}; !slices.Equal(warned, want) {
 		t.Errorf("warned %q, want %q", warned, want)
+	} else {
+		world.warned(t, "kept-all-the-same", warned)
 	}
 	// As a person sees it: what is there now counts against the quota of two.
 	more := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"hard":{"persistentvolumeclaims":"2"}}}`))
@@ -169,7 +176,9 @@ func TestALimitRangeRefuses(t *testing.T) {
 		"10Gi": `persistentvolumeclaims "data" is forbidden: maximum storage usage per PersistentVolumeClaim is 8Gi, but request is 10Gi`,
 	} {
 		p := hinted(pod(ns, "sb1", "data"), "storage", size)
-		wantForbidden(t, status(t, world.author(t).Create(t.Context(), p.DeepCopy())), want)
+		err := world.author(t).Create(t.Context(), p.DeepCopy())
+		wantForbidden(t, status(t, err), want)
+		world.saw(t, map[string]string{"1Gi": "limit-min", "10Gi": "limit-max"}[size], err)
 		output, refused := world.kubectl(t, ns, world.manifest(t, p), "create", "-f", "-")
 		if !refused || !strings.Contains(output, "(Forbidden)") || !strings.Contains(output, want) {
 			t.Errorf("kubectl says %s", output)
@@ -201,7 +210,11 @@ func TestAValidatingAdmissionPolicyRefuses(t *testing.T) {
 				"' denied request: ReadWriteMany is not for sandboxes; ask for ReadWriteOnce"
 			want := `persistentvolumeclaims "data" is forbidden: ` + words
 			p := hinted(pod(ns, "sb1", "data"), "accessModes", "RWX")
-			s := status(t, world.author(t).Create(t.Context(), p.DeepCopy()))
+			err := world.author(t).Create(t.Context(), p.DeepCopy())
+			if test.code == 403 {
+				world.saw(t, "policy", err)
+			}
+			s := status(t, err)
 			if s.Code != test.code || s.Reason != test.want || !strings.HasSuffix(s.Message, want) {
 				t.Errorf("%d %s %s\nwant …%s", s.Code, s.Reason, s.Message, want)
 			}

@@ -23,9 +23,11 @@ func TestTheSafetySwitch(t *testing.T) {
 		`claim "data" does not exist and the operator has switched creation off`,
 		`claim "home" does not exist and the operator has switched creation off`,
 	}
-	if warned := person.warned(); !slices.Equal(warned, want) {
+	warned := person.warned()
+	if !slices.Equal(warned, want) {
 		t.Errorf("warned %q, want %q", warned, want)
 	}
+	world.warned(t, "switched-off", warned[:1])
 	output, refused := world.kubectl(t, ns, world.manifest(t, pod(ns, "sb2", "data")), "create", "-f", "-")
 	if refused || !strings.Contains(output, "pod/sb2 created\n") || !strings.Contains(output, "Warning: "+want[0]+"\n") {
 		t.Errorf("kubectl says %q", output)
@@ -50,9 +52,11 @@ func TestDeletionWithTheSandboxSwitchedOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{`claim "data" is kept despite deleteOnSandboxTermination: the operator has switched it off`}
-	if warned := person.warned(); !slices.Equal(warned, want) {
+	warned := person.warned()
+	if !slices.Equal(warned, want) {
 		t.Errorf("warned %q, want %q", warned, want)
 	}
+	world.warned(t, "deletion-switched-off", warned)
 	world.wantKept(t, world.claim(t, ns, "data"))
 }
 

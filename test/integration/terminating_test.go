@@ -167,6 +167,7 @@ func TestTheAnswerForATerminatingClaim(t *testing.T) {
 	ns := world.namespace(t)
 	held := world.terminating(t, ns, "data")
 	_, err := world.impatient(t).CoreV1().Pods(ns).Create(t.Context(), pod(ns, "sb1", "data"), metav1.CreateOptions{})
+	world.saw(t, "claim-terminating", err)
 	s := status(t, err)
 	if s.Code != 503 || s.Reason != metav1.StatusReasonServiceUnavailable || s.Details == nil || s.Details.RetryAfterSeconds != 1 ||
 		!strings.HasSuffix(s.Message, beingDeleted(ns, "data")) {
