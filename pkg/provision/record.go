@@ -108,6 +108,10 @@ func (r *Record) Foreign() bool { return r.origin == foreign }
 // Terminating reports whether the claim is being deleted.
 func (r *Record) Terminating() bool { return r.terminating }
 
+// Unusable reports whether no pod can begin to use the claim: it is being
+// deleted, or its volume is lost.
+func (r *Record) Unusable() bool { return r.terminating || r.lost }
+
 // Abandonable reports whether the claim could be an orphan: we created it, it was
 // never bound, and nobody deletes it.
 func (r *Record) Abandonable() bool { return r.origin == ours && r.unbound && !r.terminating }

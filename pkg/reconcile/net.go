@@ -66,7 +66,7 @@ func (n *Net) orphanAfter() time.Duration { return cmp.Or(n.OrphanAfter, time.Mi
 // deleteAfter is DeleteAfter, or its default.
 func (n *Net) deleteAfter() time.Duration { return cmp.Or(n.DeleteAfter, 10*time.Minute) }
 
-// Attach makes the net hear of claims that go. It comes before the Run of
+// Attach makes the net hear of claims that go, or cannot be used any more. It comes before the Run of
 // Ensurer.Claims, and before everything else.
 func (n *Net) Attach() {
 	n.pods.Changed = n.podChanged
@@ -104,10 +104,10 @@ func (n *Net) podChanged(old, now *waiting) {
 
 func (n *Net) claimChanged(old, now *provision.Record) {
 	t := n.leading()
-	if t == nil || now != nil {
-		return // a claim that is there lacks nobody
+	if t == nil || now != nil && (!now.Unusable() || old != nil && old.Unusable()) {
+		return // who waits has what it needs, or has been looked at already
 	}
-	for _, pod := range n.pods.of(old.Key()) {
+	for _, pod := range n.pods.of(cmp.Or(now, old).Key()) {
 		t.podsDue.hurry(pod, settle)
 	}
 }
