@@ -71,6 +71,9 @@ func parseFlags(args []string, stderr io.Writer) (*options, error) {
 	if o.maxConnections < minConnections {
 		return nil, fmt.Errorf("--max-connections: invalid value \"%d\"; write %d or more", o.maxConnections, minConnections)
 	}
+	if o.orphanAfter <= 0 || o.deleteAfter < o.orphanAfter {
+		return nil, fmt.Errorf("--orphans-deleted-after: %s is less than --orphaned-after, %s, or that is none; a claim is orphaned first", o.deleteAfter, o.orphanAfter)
+	}
 	var err error
 	if o.caNamespace, o.caSecret, err = object("--ca-secret", *secret); err != nil {
 		return nil, err

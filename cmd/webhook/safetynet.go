@@ -28,6 +28,7 @@ import (
 type safetyNet struct {
 	net      *reconcile.Net
 	election *reconcile.Election
+	cached   cache.Cache
 }
 
 // newSafetyNet is nil where there is to be none. It comes before everything runs.
@@ -35,7 +36,11 @@ func newSafetyNet(cfg *rest.Config, http *http.Client, core typedcorev1.CoreV1In
 	if !o.safetyNet {
 		return nil, nil
 	}
-	leases, err := coordinationv1.NewForConfigAndClient(cfg, http)
+	// A connection that has died must not keep a replica from leading for the time
+	// that it takes to be found out.
+	limited := *http
+	limited.Timeout = reconcile.LeaseTimeout
+	leases, err := coordinationv1.NewForConfigAndClient(cfg, &limited)
 	if err != nil {
 		return nil, fmt.Errorf("preparing the client for leases: %w", err)
 	}
@@ -68,7 +73,7 @@ func newSafetyNet(cfg *rest.Config, http *http.Client, core typedcorev1.CoreV1In
 		return nil, fmt.Errorf("preparing the informers: %w", err)
 	}
 	// A pod's name comes again where a container is started anew; a leader's must not.
-	return &safetyNet{net: net, election: &reconcile.Election{
+	return &safetyNet{net: net, cached: cached, election: &reconcile.Election{
 		Leases: leases, Namespace: o.leaseNamespace, Name: o.lease, Identity: host + "_" + rand.Text(), Log: log,
 	}}, nil
 }
@@ -79,6 +84,9 @@ func (s *safetyNet) run(ctx context.Context) error {
 	defer watching.Wait()
 	watching.Go(func() { s.net.Watch(ctx) })
 	err := wait.PollUntilContextCancel(ctx, 100*time.Millisecond, true, func(context.Context) (bool, error) { return s.net.Synced(), nil })
+	if err == nil && !s.cached.WaitForCacheSync(ctx) {
+		err = ctx.Err()
+	}
 	if err != nil {
 		return nil // ctx has ended
 	}

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -42,6 +44,30 @@ type classes struct {
 	carried map[string]bool // named by PersistentVolumes
 }
 
+// recentFor is how long pods that wait for a class are told what was found out for
+// another one. A StorageClass that is made meanwhile is known at once by its informer.
+const recentFor = 20 * time.Second
+
+// recentClasses are what was read last, or why it could not be. With one misspelt
+// class in a thousand pods that wait, all PersistentVolumes would be listed for each,
+// again and again.
+type recentClasses struct {
+	mu      sync.Mutex
+	at      time.Time
+	classes *classes
+	err     error
+}
+
+func (r *recentClasses) get(read func() (*classes, error)) (*classes, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.at.IsZero() || time.Since(r.at) > recentFor {
+		r.classes, r.err = read()
+		r.at = time.Now()
+	}
+	return r.classes, r.err
+}
+
 // checkClass gives the cause of a refusal, or else a warning, where a missing
 // claim would wait for its class for ever.
 func (t *task) checkClass(ctx context.Context, w claim.Want) (refused *metav1.StatusCause, warning string, err error) {
@@ -61,7 +87,13 @@ func (t *task) checkClass(ctx context.Context, w claim.Want) (refused *metav1.St
 		return nil, "", &Retryable{fmt.Errorf("reading StorageClass %s: %w", name, err)}
 	}
 	if t.classes == nil {
-		if t.classes, err = t.readClasses(ctx); err != nil {
+		read := t.readClasses
+		if t.req.Waiting {
+			read = func(ctx context.Context) (*classes, error) {
+				return t.waiting.get(func() (*classes, error) { return t.readClasses(ctx) })
+			}
+		}
+		if t.classes, err = read(ctx); err != nil {
 			return nil, "", err
 		}
 	}

@@ -72,7 +72,8 @@ func (t *task) readController(ctx context.Context) error {
 	switch {
 	case apierrors.IsNotFound(err) && apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse):
 		t.controller = c // the API server does not know the path: the kind is not installed
-	case apierrors.IsNotFound(err), err == nil && object.UID != ref.UID:
+	case apierrors.IsNotFound(err), err == nil && object.UID != ref.UID,
+		err == nil && t.req.Waiting && object.DeletionTimestamp != nil: // its pods follow
 		gone()
 	case err != nil:
 		return t.refusal(ctx, err, call{

@@ -116,6 +116,9 @@ func (t *task) createOne(ctx context.Context, pvc *corev1.PersistentVolumeClaim)
 		if !apierrors.IsAlreadyExists(err) && !quotaConflict(err) {
 			return nil, t.refusal(ctx, err, c)
 		}
+		if t.req.Waiting { // and comes back by itself; others wait for their turn
+			return nil, &Retryable{fmt.Errorf("creating %s: %w", c.object, err)}
+		}
 		select {
 		case <-ctx.Done():
 			return nil, &Retryable{fmt.Errorf("creating %s: %w", c.object, err)}

@@ -15,8 +15,8 @@ import (
 	"github.com/ensure-volumes/ensure-volumes/pkg/claim"
 )
 
-// Ensurer makes the claims of pods exist. It keeps no state of its own and may
-// be used by many goroutines at once.
+// Ensurer makes the claims of pods exist. It may be used by many goroutines at
+// once, and is not copied once it is used.
 type Ensurer struct {
 	// Live talks to the API server, without a cache and without client-side limits.
 	Live client.Client
@@ -29,6 +29,8 @@ type Ensurer struct {
 	Log logr.Logger
 
 	Config
+
+	waiting recentClasses
 }
 
 // Config is what the operator decides.
@@ -59,9 +61,10 @@ type Request struct {
 	Claims []Use
 	// User is who asks for the pod; empty where nobody knows any more.
 	User string
-	// Waiting says that the pod exists already. Where its controller is gone it
-	// then gets no claim: the garbage collector is about to delete it, and a claim
-	// made now would stay behind.
+	// Waiting says that the pod exists already, and that whoever asks comes back.
+	// Where the pod's controller is gone, or being deleted, it then gets no claim: it
+	// is about to be deleted too, and a claim made now would stay behind. And what
+	// many such requests would ask for again and again is asked for once.
 	Waiting bool
 	// DryRun judges and asks the API server as usual and writes nothing.
 	DryRun bool

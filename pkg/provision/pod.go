@@ -1,7 +1,6 @@
 package provision
 
 import (
-	"slices"
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
@@ -27,21 +26,26 @@ func ForPod(pod *corev1.Pod) Request {
 	if _, mirror := pod.Annotations[corev1.MirrorPodAnnotationKey]; mirror {
 		return r
 	}
+	seen := map[string]bool{}
 	for i := range pod.Spec.Volumes {
-		if source := pod.Spec.Volumes[i].PersistentVolumeClaim; source != nil {
-			r.Refer(i, source.ClaimName)
+		if source := pod.Spec.Volumes[i].PersistentVolumeClaim; source != nil && !seen[source.ClaimName] {
+			seen[source.ClaimName] = true
+			r.Claims = append(r.Claims, Use{
+				Name: source.ClaimName, Path: "spec.volumes[" + strconv.Itoa(i) + "].persistentVolumeClaim.claimName",
+			})
 		}
 	}
 	return r
 }
 
-// Refer adds the claim that the pod's volume of that index names, once.
-func (r *Request) Refer(volume int, claimName string) {
-	if !slices.ContainsFunc(r.Claims, func(u Use) bool { return u.Name == claimName }) {
-		r.Claims = append(r.Claims, Use{
-			Name: claimName, Path: "spec.volumes[" + strconv.Itoa(volume) + "].persistentVolumeClaim.claimName",
-		})
+// ClaimsOf are the names of the claims that a pod's volumes refer to.
+func ClaimsOf(pod *corev1.Pod) (names []string) {
+	for i := range pod.Spec.Volumes {
+		if source := pod.Spec.Volumes[i].PersistentVolumeClaim; source != nil {
+			names = append(names, source.ClaimName)
+		}
 	}
+	return names
 }
 
 // Controller is the reference that names a pod's controller, or nil.

@@ -110,7 +110,7 @@ func (t *task) judge(ctx context.Context) error {
 func (t *task) abandoned() *Denial {
 	return deny(http.StatusConflict, metav1.StatusReasonConflict, claim.Printable(t.req.Controller.Kind, 63)+" "+
 		claim.Quote(t.req.Controller.Name, 253)+" (uid "+claim.Printable(string(t.req.Controller.UID), 64)+
-		"), the pod's controller, is gone: the pod is about to be deleted and gets no claim; create the pod anew where it is still wanted")
+		"), the pod's controller, is gone or being deleted: the pod is about to be deleted and gets no claim; create the pod anew where it is still wanted")
 }
 
 // resolve puts the hints together and begins the warnings anew.

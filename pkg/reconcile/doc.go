@@ -11,8 +11,8 @@
 //
 // Every replica watches ([Net.Watch]), so that whoever leads knows everything at
 // once; one acts at a time ([Net.Lead], run by [Election]). Two that act at the
-// same time do no harm: every act is idempotent, or bound to the version of the
-// object that it was decided on.
+// same time do no harm: creating is idempotent, Events have names that follow from
+// what they say, and what changes or deletes a claim is bound to its version.
 //
 // # Which pods
 //

@@ -37,6 +37,29 @@ type note struct {
 	passing         bool // not worth telling yet, and no sign that all is well
 }
 
+// digest tells notes apart. What a quota counts as used changes with every claim
+// of its tenant and is no news.
+type digest [8]byte
+
+func (n note) digest() digest {
+	words := n.reason + "\n"
+	rest := n.message
+	for {
+		before, after, found := strings.Cut(rest, ", used: ")
+		words += before
+		if !found {
+			break
+		}
+		if _, limits, found := strings.Cut(after, ", limited: "); found {
+			words += ", limited: "
+			after = limits
+		}
+		rest = after
+	}
+	sum := sha256.Sum256([]byte(words))
+	return digest(sum[:])
+}
+
 // stories are what was told of each pod, by UID, so that it is told once for each
 // change. Its zero value is empty. It may be used by several goroutines at once.
 type stories struct {
@@ -45,48 +68,52 @@ type stories struct {
 }
 
 type story struct {
-	last  note
-	times map[note]int // how often it was told
+	failed bool           // as it was found the last time, told or not
+	told   digest         // what was told last
+	times  map[digest]int // how often each was told
 }
 
 // maxNotes bounds what is remembered of a pod whose trouble never says the same twice.
 const maxNotes = 16
 
-// turn reports whether a note is news, how often it was told with this time, and
-// what was told before.
-func (s *stories) turn(pod types.UID, n note) (news bool, times int, before note) {
+// turn notes what was found, and reports whether it is news, how often it is told
+// with this time, and whether the pod failed before. well is the digest of what is
+// told of nobody.
+func (s *stories) turn(pod types.UID, n note) (news bool, times int, failed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.pods[pod]
 	if p == nil {
 		if n.reason == "" {
-			return false, 0, note{}
+			return false, 0, false
 		}
 		if s.pods == nil {
 			s.pods = map[types.UID]*story{}
 		}
-		p = &story{}
+		p = &story{told: note{}.digest(), times: map[digest]int{}}
 		s.pods[pod] = p
 	}
-	if p.last == n {
-		return false, 0, note{}
+	failed, p.failed = p.failed, n.reason == reasonFailed
+	d := n.digest()
+	if p.told == d {
+		return false, 0, failed
 	}
-	if p.times == nil || len(p.times) >= maxNotes {
-		p.times = map[note]int{}
-	}
-	before, p.last = p.last, n
-	p.times[n]++
-	return true, p.times[n], before
+	return true, p.times[d] + 1, failed
 }
 
-// untold takes back what could not be told: it is news again the next time.
-func (s *stories) untold(pod types.UID, n, before note) {
+// wasTold notes that the note was told.
+func (s *stories) wasTold(pod types.UID, n note) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if p := s.pods[pod]; p != nil && p.last == n {
-		p.last = before
-		p.times[n]--
+	p := s.pods[pod]
+	if p == nil {
+		return
 	}
+	if len(p.times) >= maxNotes {
+		p.times = map[digest]int{}
+	}
+	p.told = n.digest()
+	p.times[p.told]++
 }
 
 func (s *stories) forget(pod types.UID) {
@@ -95,12 +122,12 @@ func (s *stories) forget(pod types.UID) {
 	delete(s.pods, pod)
 }
 
-// failing is of how many pods the last that was told is that they failed.
+// failing is how many pods failed the last time.
 func (s *stories) failing() (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, p := range s.pods {
-		if p.last.reason == reasonFailed {
+		if p.failed {
 			n++
 		}
 	}
@@ -108,37 +135,56 @@ func (s *stories) failing() (n int) {
 }
 
 // tell writes what is news of a pod as an Event on it and on its controller. It
-// returns drifts where it was news, 0 otherwise.
-func (t *term) tell(ctx context.Context, pod *waiting, n note, drifts int) int {
+// reports whether there was something to tell and it is told.
+func (t *term) tell(ctx context.Context, pod *waiting, n note) (told bool) {
 	if n.passing {
-		return 0
+		return false
 	}
-	news, times, before := t.stories.turn(pod.uid, n)
+	// A pod that goes meanwhile is not forgotten a second time.
+	defer func() {
+		if now := t.pods.Get(pod.Namespace, pod.PodName); now == nil || now.uid != pod.uid {
+			t.stories.forget(pod.uid)
+		}
+	}()
+	news, times, failed := t.stories.turn(pod.uid, n)
 	if !news {
-		return 0
+		return false
 	}
-	shown := n
-	if n.reason == "" {
-		if before.reason != reasonFailed {
-			return 0
-		}
-		shown = note{reason: reasonEnsured, message: "the pod's claims exist"}
+	var notes []note
+	if failed && n.reason != reasonFailed {
+		notes = append(notes, note{reason: reasonEnsured, message: "the pod's claims exist"})
 	}
-	about := []corev1.ObjectReference{{APIVersion: "v1", Kind: "Pod", Namespace: pod.Namespace, Name: pod.PodName, UID: pod.uid}}
-	if c := pod.Controller; c != nil {
-		about = append(about, corev1.ObjectReference{APIVersion: c.APIVersion, Kind: c.Kind, Namespace: pod.Namespace, Name: c.Name, UID: c.UID})
+	if n.reason != "" {
+		notes = append(notes, n)
 	}
-	for _, object := range about {
-		if err := t.post(ctx, object, shown, times); err != nil {
+	for _, shown := range notes {
+		if err := t.tellPod(ctx, pod, shown, times); err != nil {
 			t.Log.Info("an Event could not be written", "namespace", pod.Namespace, "pod", pod.PodName, "reason", err.Error())
-			t.stories.untold(pod.uid, n, before)
-			return 0
+			return false
 		}
 	}
-	if t.pods.Get(pod.Namespace, pod.PodName) == nil { // it went meanwhile, and will not be forgotten again
-		t.stories.forget(pod.uid)
+	t.stories.wasTold(pod.uid, n)
+	return len(notes) > 0
+}
+
+// tellPod writes an Event on a pod and on its controller. A controller that no
+// Event can be about, such as one whose name is none, does not count.
+func (t *term) tellPod(ctx context.Context, pod *waiting, n note, times int) error {
+	about := corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: pod.Namespace, Name: pod.PodName, UID: pod.uid}
+	if err := t.post(ctx, about, n, times); err != nil {
+		return err
 	}
-	return drifts
+	c := pod.Controller
+	if c == nil {
+		return nil
+	}
+	about = corev1.ObjectReference{APIVersion: c.APIVersion, Kind: c.Kind, Namespace: pod.Namespace, Name: c.Name, UID: c.UID}
+	err := t.post(ctx, about, n, times)
+	if apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) {
+		t.Log.Info("no Event can be about a pod's controller", "namespace", pod.Namespace, "pod", pod.PodName, "reason", err.Error())
+		return nil
+	}
+	return err
 }
 
 // post writes an Event. Its name follows from what it is about and what it says,
@@ -151,7 +197,8 @@ func (t *term) post(ctx context.Context, about corev1.ObjectReference, n note, t
 	if n.reason == reasonEnsured || n.reason == reasonOrphaned {
 		kind = corev1.EventTypeNormal
 	}
-	sum := sha256.Sum256([]byte(string(about.UID) + "\n" + n.reason + "\n" + n.message))
+	said := n.digest()
+	sum := sha256.Sum256(append([]byte(about.UID+"\n"), said[:]...))
 	suffix := "." + hex.EncodeToString(sum[:8])
 	name := strings.TrimRight(about.Name[:min(len(about.Name), 253-len(suffix))], ".-") + suffix
 	event := &corev1.Event{
@@ -184,4 +231,10 @@ func cut(s string, limit int) string {
 		return s
 	}
 	return strings.ToValidUTF8(s[:limit-len(dots)], "") + dots
+}
+
+func aboutClaim(pvc *corev1.PersistentVolumeClaim) corev1.ObjectReference {
+	return corev1.ObjectReference{
+		APIVersion: "v1", Kind: "PersistentVolumeClaim", Namespace: pvc.Namespace, Name: pvc.Name, UID: pvc.UID, ResourceVersion: pvc.ResourceVersion,
+	}
 }

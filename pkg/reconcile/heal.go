@@ -32,12 +32,14 @@ func (t *term) heal(ctx context.Context, key types.NamespacedName) (again bool) 
 	}
 	switch enabled, err := t.Ensurer.Enabled(ctx, key.Namespace); {
 	case err != nil:
+		t.Log.Info("a pod that waits cannot be helped yet", "namespace", key.Namespace, "pod", key.Name, "reason", err.Error())
 		return true
 	case !enabled:
+		t.stories.forget(pod.uid)
 		return false
 	}
 	request := pod.Request
-	if t.lacks(pod) {
+	if pod.partial || t.lacks(pod) {
 		switch live, err := t.look(ctx, pod); {
 		case err != nil:
 			t.Log.Info("a pod that waits for its claims cannot be read", "namespace", key.Namespace, "pod", key.Name, "reason", err.Error())
@@ -53,7 +55,9 @@ func (t *term) heal(ctx context.Context, key types.NamespacedName) (again bool) 
 		t.Metrics.created(len(result.Created))
 		t.Log.Info("created claims for a pod that waits", "namespace", key.Namespace, "pod", key.Name, "claims", result.Created)
 	}
-	t.Metrics.drifted(t.tell(ctx, pod, chapter(result, err, tries), len(result.Drift)))
+	if t.tell(ctx, pod, chapter(result, err, tries)) {
+		t.Metrics.drifted(len(result.Drift))
+	}
 	return err != nil
 }
 
@@ -80,7 +84,7 @@ func (t *term) look(ctx context.Context, pod *waiting) (*provision.Request, erro
 		return nil, fmt.Errorf("reading Pod %s: %w", pod.Key(), err)
 	}
 	var w waiting
-	w.Take(live)
+	w.fill(live)
 	if !w.Kept() {
 		return nil, nil
 	}
@@ -92,10 +96,23 @@ func (t *term) look(ctx context.Context, pod *waiting) (*provision.Request, erro
 func chapter(result provision.Result, err error, tries int) note {
 	var denial *provision.Denial
 	switch {
-	case errors.As(err, &denial), err != nil && tries >= toldAfter:
-		return note{reason: reasonFailed, message: err.Error()}
+	case errors.As(err, &denial):
+		return note{reason: reasonFailed, message: denial.Error()}
+	case err != nil && tries >= toldAfter:
+		return note{reason: reasonFailed, message: passing(err)}
 	case err == nil && len(result.Warnings) > 0:
 		return note{reason: reasonWarning, message: strings.Join(slices.Compact(slices.Sorted(slices.Values(result.Warnings))), "; ")}
 	}
 	return note{passing: err != nil}
+}
+
+// passing is what a tenant is told of trouble that stays although it should pass.
+// What an API server says is meant for him; what a connection says is not, and is
+// new each time.
+func passing(err error) string {
+	var status apierrors.APIStatus
+	if errors.As(err, &status) {
+		return status.Status().Message
+	}
+	return "the API server does not answer in time; it is asked again"
 }

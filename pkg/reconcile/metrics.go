@@ -57,10 +57,11 @@ func (m *Metrics) lead(is bool) {
 	if m == nil {
 		return
 	}
-	m.leader.Set(0)
+	value := 0.0
 	if is {
-		m.leader.Set(1)
+		value = 1
 	}
+	m.leader.Set(value)
 }
 
 func (m *Metrics) found(orphaned, foreign, blocked int) {

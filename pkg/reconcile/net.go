@@ -58,6 +58,7 @@ type term struct {
 	*Net
 	podsDue, claimsDue *queue // what is to be looked at
 	stories            stories
+	suspicions         suspicions
 }
 
 // orphanAfter is OrphanAfter, or its default.
@@ -90,24 +91,42 @@ func (n *Net) leading() *term {
 func (n *Net) podChanged(old, now *waiting) {
 	n.pods.index(old, now)
 	t := n.leading()
-	switch {
-	case t == nil:
-	case now == nil:
+	if t == nil {
+		return
+	}
+	if old != nil && (now == nil || now.uid != old.uid) {
 		t.stories.forget(old.uid)
 		t.podsDue.Forget(old.Key())
-	default:
-		// Another user of an exclusive claim may run before it has settled.
-		t.suspect(now)
-		t.podsDue.hurry(now.Key(), settle-min(time.Since(now.created), settle))
 	}
+	if now == nil {
+		return
+	}
+	// Another user of an exclusive claim may run before it has settled.
+	t.suspect(now)
+	if !now.asks(old) {
+		return // a status that somebody keeps writing must not end the pauses
+	}
+	age := max(time.Since(now.created), 0) // a clock that is behind makes it negative
+	t.podsDue.hurry(now.Key(), settle-min(age, settle))
 }
 
 func (n *Net) claimChanged(old, now *provision.Record) {
 	t := n.leading()
-	if t == nil || now != nil && (!now.Unusable() || old != nil && old.Unusable()) {
+	if t == nil {
+		return
+	}
+	users := n.pods.of(cmp.Or(now, old).Key())
+	if now != nil && now.ExclusiveOwner() != "" {
+		for _, pod := range users {
+			if w := n.pods.Get(pod.Namespace, pod.Name); w != nil {
+				t.suspect(w)
+			}
+		}
+	}
+	if now != nil && (!now.Unusable() || old != nil && old.Unusable()) {
 		return // who waits has what it needs, or has been looked at already
 	}
-	for _, pod := range n.pods.of(cmp.Or(now, old).Key()) {
+	for _, pod := range users {
 		t.podsDue.hurry(pod, settle)
 	}
 }
@@ -145,7 +164,7 @@ func (n *Net) Lead(ctx context.Context) {
 	for range guards {
 		wg.Go(func() { t.work(ctx, t.claimsDue, t.guard) })
 	}
-	wg.Go(func() { t.patrol(ctx) })
+	wg.Go(func() { newPatrol(t).run(ctx) })
 	<-ctx.Done()
 	n.mu.Lock()
 	n.term = nil
@@ -173,16 +192,22 @@ func (t *term) work(ctx context.Context, q *queue, look func(context.Context, ty
 	}
 }
 
-// safely looks at one key. A panic costs this key its turn, and not the replica,
-// which answers reviews.
+// safely looks at one key.
 func (t *term) safely(ctx context.Context, key types.NamespacedName, look func(context.Context, types.NamespacedName) bool) (again bool) {
-	defer func() {
-		if p := recover(); p != nil {
-			t.Log.Error(fmt.Errorf("%v", p), "the safety net panicked", "namespace", key.Namespace, "name", key.Name, "stack", string(debug.Stack()))
-			again = true
-		}
-	}()
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	return look(ctx, key)
+	ended := t.recovered(func() { again = look(ctx, key) }, "namespace", key.Namespace, "name", key.Name)
+	return again || !ended
+}
+
+// recovered does something and reports whether it came to its end. A panic costs
+// it this turn, and not the replica, which answers reviews.
+func (t *term) recovered(do func(), about ...any) (ended bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			t.Log.Error(fmt.Errorf("%v", p), "the safety net panicked", append(about, "stack", string(debug.Stack()))...)
+		}
+	}()
+	do()
+	return true
 }

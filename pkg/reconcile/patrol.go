@@ -2,6 +2,8 @@ package reconcile
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -13,29 +15,17 @@ import (
 	"github.com/ensure-volumes/ensure-volumes/pkg/provision"
 )
 
-// recheckAfter is after how long a claim is looked at again that a pod refers to
-// which waits no longer.
-const recheckAfter = time.Minute
+const (
+	// recheckAfter is after how long a claim is looked at again that a pod refers to
+	// which waits no longer, certainAfter one that is an orphan for certain.
+	recheckAfter, certainAfter = time.Minute, 5 * time.Minute
+	// foreignAtOnce bounds what is told of foreign claims in one round: a cluster may
+	// have been restored.
+	foreignAtOnce = 100
+)
 
-// patrol looks for what nobody reports, every few seconds, until ctx ends.
-func (t *term) patrol(ctx context.Context) {
-	p := &patrol{term: t, orphans: map[types.NamespacedName]*orphan{}, foreign: map[types.NamespacedName]bool{}}
-	ticker := time.NewTicker(sweepEvery)
-	defer ticker.Stop()
-	for {
-		if t.Synced() {
-			p.round(ctx)
-		}
-		select {
-		case <-ctx.Done():
-			t.Metrics.found(0, 0, 0)
-			return
-		case <-ticker.C:
-		}
-	}
-}
-
-// patrol is what is remembered from one round to the next.
+// patrol looks for what nobody reports. It is what is remembered from one round to
+// the next.
 type patrol struct {
 	*term
 	audited int // lists of pods and claims there had been at the last audit
@@ -45,8 +35,31 @@ type patrol struct {
 
 // orphan is a claim that may be one.
 type orphan struct {
-	certain bool      // no pod refers to it, not even one that waits no longer
+	since   time.Time // when it was first met, by a clock that nobody sets
 	looked  time.Time // when the API server was last asked
+	certain bool      // no pod refers to it, not even one that waits no longer
+	told    bool
+}
+
+func newPatrol(t *term) *patrol {
+	return &patrol{term: t, orphans: map[types.NamespacedName]*orphan{}, foreign: map[types.NamespacedName]bool{}}
+}
+
+// run makes a round every few seconds, until ctx ends.
+func (p *patrol) run(ctx context.Context) {
+	ticker := time.NewTicker(sweepEvery)
+	defer ticker.Stop()
+	for {
+		if p.Synced() {
+			p.recovered(func() { p.round(ctx) })
+		}
+		select {
+		case <-ctx.Done():
+			p.Metrics.found(0, 0, 0)
+			return
+		case <-ticker.C:
+		}
+	}
 }
 
 func (p *patrol) round(ctx context.Context) {
@@ -58,30 +71,17 @@ func (p *patrol) round(ctx context.Context) {
 			p.audited = lists
 		}
 	}
-	foreign := 0
-	candidates := map[types.NamespacedName]bool{}
-	for r := range p.Ensurer.Claims.All() {
-		switch key := r.Key(); {
-		case r.Foreign():
-			foreign++
-			p.tellForeign(ctx, key)
-		case r.Abandonable() && time.Since(r.Created()) > p.orphanAfter() && !p.pods.wanted(key):
-			candidates[key] = true
-		}
-	}
+	p.resync()
+	foreign := p.countForeign(ctx)
+	candidates := p.candidates()
 	for key := range p.orphans {
 		if !candidates[key] {
 			delete(p.orphans, key)
 		}
 	}
-	for key := range p.foreign {
-		if r := p.Ensurer.Claims.Get(key.Namespace, key.Name); r == nil || !r.Foreign() {
-			delete(p.foreign, key)
-		}
-	}
 	for namespace, keys := range p.due(candidates) {
 		if err := p.look(ctx, namespace, keys); err != nil {
-			p.Log.Info("claims that may be orphans could not be looked at", "namespace", namespace, "reason", err.Error())
+			p.Log.Info("claims that may be orphans could not be settled", "namespace", namespace, "reason", err.Error())
 		}
 	}
 	certain := 0
@@ -93,24 +93,54 @@ func (p *patrol) round(ctx context.Context) {
 	p.Metrics.found(certain, foreign, p.stories.failing())
 }
 
+// resync has the pods looked at that lack a claim and that nobody comes back to:
+// of a claim that came and went while its watch was broken nothing is heard.
+func (p *patrol) resync() {
+	for pod := range p.pods.All() {
+		if key := pod.Key(); p.podsDue.NumRequeues(key) == 0 && p.lacks(pod) {
+			p.podsDue.Add(key)
+		}
+	}
+}
+
+// candidates are the claims that the caches take for orphans.
+func (p *patrol) candidates() map[types.NamespacedName]bool {
+	found := map[types.NamespacedName]bool{}
+	for r := range p.Ensurer.Claims.All() {
+		if key := r.Key(); r.Abandonable() && time.Since(r.Created()) > p.orphanAfter() && !p.pods.wanted(key) {
+			found[key] = true
+		}
+	}
+	return found
+}
+
 // due are the candidates that the API server is to be asked about, by namespace:
-// those that are new, those that a pod referred to a while ago, and those that are
-// old enough to be deleted.
+// those that are new, those that it was asked about a while ago, and those that
+// are old enough to be deleted.
 func (p *patrol) due(candidates map[types.NamespacedName]bool) map[string][]types.NamespacedName {
 	due := map[string][]types.NamespacedName{}
 	for key := range candidates {
 		o := p.orphans[key]
 		if o == nil {
-			o = &orphan{}
+			o = &orphan{since: time.Now()}
 			p.orphans[key] = o
 		}
-		r := p.Ensurer.Claims.Get(key.Namespace, key.Name)
-		old := p.DeleteOrphans && r != nil && time.Since(r.Created()) > p.deleteAfter()
-		if time.Since(o.looked) > recheckAfter && (!o.certain || old) {
+		pause := min(recheckAfter, p.orphanAfter())
+		if r := p.Ensurer.Claims.Get(key.Namespace, key.Name); o.certain && o.told && (r == nil || !p.removable(r.Created(), o)) {
+			pause = certainAfter
+		}
+		if time.Since(o.looked) > pause {
 			due[key.Namespace] = append(due[key.Namespace], key)
 		}
 	}
 	return due
+}
+
+// removable reports whether an orphan is old enough to be deleted, where that is
+// wanted: by the API server's clock and, since ours may be ahead of that, by how
+// long it has been one before our eyes.
+func (p *patrol) removable(created time.Time, o *orphan) bool {
+	return p.DeleteOrphans && time.Since(created) > p.deleteAfter() && time.Since(o.since) >= min(p.orphanAfter(), p.deleteAfter()-p.orphanAfter())
 }
 
 // look asks the API server which of a namespace's candidates a pod refers to,
@@ -123,43 +153,39 @@ func (p *patrol) look(ctx context.Context, namespace string, keys []types.Namesp
 	for _, key := range keys {
 		p.orphans[key].looked = time.Now()
 		pvc := &corev1.PersistentVolumeClaim{}
-		switch err := p.Ensurer.Live.Get(ctx, client.ObjectKey(key), pvc); {
+		switch err := p.Ensurer.Live.Get(ctx, key, pvc); {
 		case client.IgnoreNotFound(err) != nil:
-			return err
+			return fmt.Errorf("reading PersistentVolumeClaim %s: %w", key, err)
 		case err == nil && provision.Abandonable(pvc):
 			live[key.Name] = pvc
 		}
 	}
 	err := p.podsIn(ctx, namespace, func(pod *corev1.Pod) (enough bool) {
-		for _, v := range pod.Spec.Volumes {
-			if c := v.PersistentVolumeClaim; c != nil {
-				delete(live, c.ClaimName)
-			}
+		for _, name := range provision.ClaimsOf(pod) {
+			delete(live, name)
 		}
 		return len(live) == 0
 	})
 	if err != nil {
 		return err
 	}
+	var failures []error
 	for _, key := range keys {
 		pvc, o := live[key.Name], p.orphans[key]
-		if pvc == nil {
-			o.certain = false
+		o.certain = pvc != nil
+		if !o.certain {
 			continue
 		}
-		if !o.certain {
-			if err := p.tellOrphan(ctx, pvc); err != nil {
-				return err
-			}
-			o.certain = true
+		if !o.told {
+			err := p.tellOrphan(ctx, pvc)
+			o.told = err == nil
+			failures = append(failures, err)
 		}
-		if p.DeleteOrphans && time.Since(pvc.CreationTimestamp.Time) > p.deleteAfter() {
-			if err := p.remove(ctx, pvc); err != nil {
-				return err
-			}
+		if p.removable(pvc.CreationTimestamp.Time, o) {
+			failures = append(failures, p.remove(ctx, pvc))
 		}
 	}
-	return nil
+	return errors.Join(failures...)
 }
 
 func (p *patrol) tellOrphan(ctx context.Context, pvc *corev1.PersistentVolumeClaim) error {
@@ -167,45 +193,75 @@ func (p *patrol) tellOrphan(ctx context.Context, pvc *corev1.PersistentVolumeCla
 	if p.DeleteOrphans {
 		next = "it is deleted once it is " + p.deleteAfter().String() + " old"
 	}
-	return p.post(ctx, aboutClaim(pvc), note{
+	err := p.post(ctx, aboutClaim(pvc), note{
 		reason: reasonOrphaned,
 		message: "the claim was created for Pod " + claim.Quote(pvc.Annotations[claim.KeyCreatedFor], 253) +
 			", was never bound, and no pod refers to it: " + next,
 	}, 1)
+	if err != nil {
+		return fmt.Errorf("writing an Event about PersistentVolumeClaim %s/%s: %w", pvc.Namespace, pvc.Name, err)
+	}
+	return nil
 }
 
 // remove deletes an orphan, if it is still the very claim that was looked at. One
 // that has changed is looked at again.
 func (p *patrol) remove(ctx context.Context, pvc *corev1.PersistentVolumeClaim) error {
+	key := client.ObjectKeyFromObject(pvc)
 	err := p.Ensurer.Live.Delete(ctx, pvc, client.Preconditions{UID: &pvc.UID, ResourceVersion: &pvc.ResourceVersion})
+	switch {
+	case apierrors.IsNotFound(err), err == nil:
+		delete(p.orphans, key)
+	case apierrors.IsConflict(err):
+		return nil
+	default:
+		return fmt.Errorf("deleting PersistentVolumeClaim %s: %w", key, err)
+	}
 	if err == nil {
 		p.Metrics.deleted()
 		p.Log.Info("deleted an orphaned claim", "namespace", pvc.Namespace, "claim", pvc.Name, "created", pvc.CreationTimestamp.UTC())
 	}
-	if apierrors.IsConflict(err) {
-		return nil
-	}
-	return client.IgnoreNotFound(err)
+	return nil
 }
 
-// tellForeign tells once of a claim that looks like ours and is not. In a
+// countForeign is how many claims look like ours and are not. Each is told of once.
+func (p *patrol) countForeign(ctx context.Context) (n int) {
+	tell := foreignAtOnce
+	for r := range p.Ensurer.Claims.All() {
+		if !r.Foreign() {
+			continue
+		}
+		n++
+		if key := r.Key(); tell > 0 && !p.foreign[key] && p.tellForeign(ctx, key) {
+			tell--
+		}
+	}
+	for key := range p.foreign {
+		if r := p.Ensurer.Claims.Get(key.Namespace, key.Name); r == nil || !r.Foreign() {
+			delete(p.foreign, key)
+		}
+	}
+	return n
+}
+
+// tellForeign tells of a foreign claim, and reports whether that took a call. In a
 // namespace that is not switched on it is only counted: nobody asked us there.
-func (p *patrol) tellForeign(ctx context.Context, key types.NamespacedName) {
-	if p.foreign[key] {
-		return
-	}
+func (p *patrol) tellForeign(ctx context.Context, key types.NamespacedName) (called bool) {
 	if enabled, err := p.Ensurer.Enabled(ctx, key.Namespace); err != nil || !enabled {
-		return
+		return false
 	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	pvc := &corev1.PersistentVolumeClaim{}
-	err := p.Ensurer.Live.Get(ctx, client.ObjectKey(key), pvc)
+	err := p.Ensurer.Live.Get(ctx, key, pvc)
 	if err == nil {
 		err = p.post(ctx, aboutClaim(pvc), note{reason: reasonForeign, message: "the claim carries the labels of ensure-volumes, which did not create it: " +
 			"it is a copy, or was restored; it is used like any other and never deleted with a sandbox"}, 1)
 	}
 	if client.IgnoreNotFound(err) != nil {
 		p.Log.Info("a foreign claim could not be told of", "namespace", key.Namespace, "claim", key.Name, "reason", err.Error())
-		return
+		return true
 	}
 	p.foreign[key] = true
+	return true
 }

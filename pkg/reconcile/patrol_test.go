@@ -10,7 +10,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -23,7 +22,7 @@ func patrolled(t *testing.T, objects ...client.Object) (*world, *patrol) {
 		t.Fatal(err)
 	}
 	w.Metrics = m
-	return w, &patrol{term: w.term, orphans: map[types.NamespacedName]*orphan{}, foreign: map[types.NamespacedName]bool{}}
+	return w, newPatrol(w.term)
 }
 
 // amongOthers has orphans, and claims that are none for one reason each.
@@ -88,11 +87,19 @@ func TestOrphansAreDeleted(t *testing.T) {
 	w, p := amongOthers(t)
 	w.DeleteOrphans = true
 	p.round(t.Context())
+	if got := deletions(w); len(got) > 0 {
+		t.Errorf("deleted at first sight: %q", got)
+	}
+	p.anHourLater()
+	p.round(t.Context())
 	if got, want := deletions(w), []string{"delete *v1.PersistentVolumeClaim old-orphan"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
 	if got := testutil.ToFloat64(w.Metrics.removed); got != 1 {
 		t.Errorf("%v deletions", got)
+	}
+	if got := testutil.ToFloat64(w.Metrics.orphaned); got != 1 {
+		t.Errorf("%v orphans are left", got)
 	}
 	if w.claim("old-orphan") != nil || w.claim("orphan") == nil {
 		t.Error("the wrong one is gone")
@@ -128,12 +135,21 @@ func TestOrphansAreDeleted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w, p := amongOthers(t)
 			w.DeleteOrphans = true
+			p.round(t.Context())
+			p.anHourLater()
 			change(w)
 			p.round(t.Context())
 			if w.claim("old-orphan") == nil {
 				t.Errorf("it is deleted: %q", w.calls)
 			}
 		})
+	}
+}
+
+// anHourLater is as if everything had been seen an hour ago.
+func (p *patrol) anHourLater() {
+	for _, o := range p.orphans {
+		o.since, o.looked = o.since.Add(-time.Hour), o.looked.Add(-time.Hour)
 	}
 }
 
@@ -144,11 +160,11 @@ func deletions(w *world) []string {
 // TestSecondUser: our ownerReference is dropped, nobody else's, and the claim kept;
 // what is its owner's alone stays so.
 func TestSecondUser(t *testing.T) {
-	shared := exclusive(ours("shared", time.Hour), "s", "uid-s")
+	shared := ownedAlone(ours("shared", time.Hour), "s", "uid-s")
 	shared.OwnerReferences = append(shared.OwnerReferences, newOwner("other", "uid-other"))
 	runs := of(newPod("ns", "runs", "shared"), "t", "uid-t")
 	runs.Status.Phase = corev1.PodRunning
-	w, p := patrolled(t, shared, exclusive(ours("alone", time.Hour), "s", "uid-s"), exclusive(ours("waits", time.Hour), "s", "uid-s"),
+	w, p := patrolled(t, shared, ownedAlone(ours("alone", time.Hour), "s", "uid-s"), ownedAlone(ours("waits", time.Hour), "s", "uid-s"),
 		of(newPod("ns", "first", "shared", "alone", "waits"), "s", "uid-s"), runs, newPod("ns", "second", "waits"))
 	// Of the one that waits the pod's record tells, of the one that runs the audit.
 	if !w.heal(t.Context(), named("second")) {
@@ -188,11 +204,11 @@ func TestSecondUser(t *testing.T) {
 // TestGuardLeavesAlone: claims that are not ours, or are being deleted, and a
 // claim that changes while it is looked at.
 func TestGuardLeavesAlone(t *testing.T) {
-	foreign := exclusive(ours("foreign", time.Hour), "s", "uid-s")
+	foreign := ownedAlone(ours("foreign", time.Hour), "s", "uid-s")
 	foreign.CreationTimestamp.Time = foreign.CreationTimestamp.Add(time.Hour)
-	deleted := exclusive(ours("deleted", time.Hour), "s", "uid-s")
+	deleted := ownedAlone(ours("deleted", time.Hour), "s", "uid-s")
 	deleted.Finalizers = []string{"x/y"}
-	changing := exclusive(ours("changing", time.Hour), "s", "uid-s")
+	changing := ownedAlone(ours("changing", time.Hour), "s", "uid-s")
 	w := newWorld(t, foreign, deleted, changing, of(newPod("ns", "second", "foreign", "deleted", "changing"), "t", "uid-t"))
 	if err := w.live.Delete(t.Context(), deleted.DeepCopy()); err != nil {
 		t.Fatal(err)
@@ -202,6 +218,9 @@ func TestGuardLeavesAlone(t *testing.T) {
 		if w.guard(t.Context(), named(name)) || len(w.made()) > 0 {
 			t.Errorf("%s: %q", name, w.made())
 		}
+	}
+	if err := w.audit(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 	w.fails = func(verb string, object client.Object) error {
 		if verb != "patch" {

@@ -2,6 +2,8 @@ package reconcile
 
 import (
 	"context"
+	"fmt"
+	"reflect"
 	"sync"
 	"time"
 
@@ -13,10 +15,15 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/ensure-volumes/ensure-volumes/pkg/provision"
 	"github.com/ensure-volumes/ensure-volumes/pkg/records"
 )
+
+// maxHints is how many bytes of annotations and labels are kept of a pod. Whoever
+// may create pods may write 256 KiB of them on each.
+const maxHints = 16 << 10
 
 // waiting is a Pending pod, cut down to what it asks for.
 type waiting struct {
@@ -24,10 +31,24 @@ type waiting struct {
 	uid     types.UID
 	created time.Time
 	ended   bool // not Pending any more, or about to be deleted
+	partial bool // its hints are too many to be kept: they are to be read live
 }
 
 // Take cuts a pod down, for the store.
 func (w *waiting) Take(pod *corev1.Pod) {
+	w.fill(pod)
+	size := 0
+	for _, hints := range []map[string]string{w.Annotations, w.Labels} {
+		for key, value := range hints {
+			size += len(key) + len(value)
+		}
+	}
+	if size > maxHints {
+		w.Annotations, w.Labels, w.partial = nil, nil, true
+	}
+}
+
+func (w *waiting) fill(pod *corev1.Pod) {
 	w.Request = provision.ForPod(pod)
 	w.uid, w.created = pod.UID, pod.CreationTimestamp.Time
 	w.ended = pod.DeletionTimestamp != nil || pod.Status.Phase != corev1.PodPending
@@ -44,6 +65,11 @@ func (w *waiting) Key() types.NamespacedName {
 // GetObjectMeta has the names alone; client-go's stores want them.
 func (w *waiting) GetObjectMeta() metav1.Object {
 	return &metav1.ObjectMeta{Namespace: w.Namespace, Name: w.PodName}
+}
+
+// asks reports whether the pod asks for something that it did not ask for before.
+func (w *waiting) asks(before *waiting) bool {
+	return before == nil || before.uid != w.uid || w.partial || before.partial || !reflect.DeepEqual(before.Request, w.Request)
 }
 
 // claims are the names of the claims that the pod refers to.
@@ -129,4 +155,25 @@ func (p *pods) wanted(claim types.NamespacedName) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.users[claim]) > 0
+}
+
+// page is how many pods are read at a time.
+const page = 500
+
+// podsIn reads the pods of a namespace, whatever their phase, until see has seen enough.
+func (t *term) podsIn(ctx context.Context, namespace string, see func(*corev1.Pod) (enough bool)) error {
+	list := &corev1.PodList{}
+	for {
+		if err := t.Ensurer.Live.List(ctx, list, client.InNamespace(namespace), client.Limit(page), client.Continue(list.Continue)); err != nil {
+			return fmt.Errorf("listing the pods of namespace %s: %w", namespace, err)
+		}
+		for i := range list.Items {
+			if see(&list.Items[i]) {
+				return nil
+			}
+		}
+		if list.Continue == "" {
+			return nil
+		}
+	}
 }

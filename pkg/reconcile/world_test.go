@@ -203,8 +203,8 @@ func ours(name string, age time.Duration) *corev1.PersistentVolumeClaim {
 	}
 }
 
-// exclusive makes a claim go with its sandbox.
-func exclusive(pvc *corev1.PersistentVolumeClaim, name, uid string) *corev1.PersistentVolumeClaim {
+// ownedAlone makes a claim go with its sandbox.
+func ownedAlone(pvc *corev1.PersistentVolumeClaim, name, uid string) *corev1.PersistentVolumeClaim {
 	pvc.OwnerReferences = []metav1.OwnerReference{{APIVersion: "agents.x-k8s.io/v1beta1", Kind: "Sandbox", Name: name, UID: types.UID(uid)}}
 	pvc.Annotations[claim.KeyDeleteWithOwner] = "true"
 	pvc.Annotations[claim.KeyOwner] = "Sandbox.agents.x-k8s.io/" + name + "/" + uid

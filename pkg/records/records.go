@@ -90,7 +90,7 @@ func (s *Store[O, R, P]) Len() int {
 // All are the records there are at the time of the call, in no order.
 func (s *Store[O, R, P]) All() iter.Seq[P] {
 	s.mu.RLock()
-	all := slices.Collect(maps.Values(s.records))
+	all := slices.AppendSeq(make([]P, 0, len(s.records)), maps.Values(s.records))
 	s.mu.RUnlock()
 	return slices.Values(all)
 }
