@@ -117,7 +117,7 @@ func (a *actor) changeQuota(ctx context.Context) error {
 		quota := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Namespace: a.home, Name: "claims"}}
 		return client.IgnoreNotFound(a.admin.Delete(ctx, quota))
 	}
-	return a.setQuota(ctx, *resource.NewQuantity(int64(4+a.rng.IntN(36)), resource.DecimalSI))
+	return a.setQuota(ctx, *resource.NewQuantity(int64(8+a.rng.IntN(40)), resource.DecimalSI))
 }
 
 func (a *actor) setQuota(ctx context.Context, claims resource.Quantity) error {
