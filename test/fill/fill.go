@@ -97,9 +97,9 @@ func (f *Filler) Pods(ctx context.Context, running, pending int) error {
 	})
 }
 
-// Skip leaves out as many pods: their claims, where there are any, are used by
+// LeaveOut leaves out as many pods: their claims, where there are any, are used by
 // none.
-func (f *Filler) Skip(pods int) { f.pods += pods }
+func (f *Filler) LeaveOut(pods int) { f.pods += pods }
 
 // Enable switches the namespaces on.
 func (f *Filler) Enable(ctx context.Context) error {

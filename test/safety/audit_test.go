@@ -50,7 +50,29 @@ func (r *request) uid() types.UID {
 	if uid := r.ResponseObject.Metadata.UID; uid != "" {
 		return uid
 	}
-	return r.ResponseObject.Details.UID // of an object that went at once the answer is a Status
+	if uid := r.ResponseObject.Details.UID; uid != "" { // of an object that went at once the answer is a Status
+		return uid
+	}
+	// Whoever asked did not wait for the answer; what it asked for was bound to a UID.
+	var options struct {
+		Preconditions struct {
+			UID types.UID `json:"uid"`
+		} `json:"preconditions"`
+	}
+	if json.Unmarshal(r.RequestObject, &options) == nil {
+		return options.Preconditions.UID
+	}
+	var patch []struct {
+		Path  string          `json:"path"`
+		Value json.RawMessage `json:"value"`
+	}
+	_ = json.Unmarshal(r.RequestObject, &patch) // what is neither has no UID
+	for _, o := range patch {
+		if o.Path == "/metadata/uid" {
+			return types.UID(strings.Trim(string(o.Value), `"`))
+		}
+	}
+	return ""
 }
 
 func (r *request) String() string {
@@ -61,13 +83,14 @@ func (r *request) String() string {
 	return fmt.Sprintf("%s: %s %s %s/%s (uid %q, %s)", r.Received.Format(time.TimeOnly), r.Verb, resource, r.ObjectRef.Namespace, r.ObjectRef.Name, r.uid(), r.User.Username)
 }
 
-// writes reports whether something was written.
+// writes reports whether something was written, or may have been: where a replica
+// is killed, what it has asked for is answered with a 504 and may be done.
 func (r *request) writes() bool {
 	switch r.Verb {
 	case "get", "list", "watch":
 		return false
 	}
-	return r.ResponseStatus.Code < 300 && !strings.Contains(r.RequestURI, "dryRun=")
+	return (r.ResponseStatus.Code < 300 || r.ResponseStatus.Code >= 500) && !strings.Contains(r.RequestURI, "dryRun=")
 }
 
 // audit reads the audit log as it grows, through its rotations. For use by

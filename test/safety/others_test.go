@@ -113,16 +113,20 @@ func (a *actor) strictNamespace(ctx context.Context) error {
 
 // changeQuota raises, lowers or lifts the namespace's quota of claims.
 func (a *actor) changeQuota(ctx context.Context) error {
-	q := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Namespace: a.home, Name: "claims"}}
 	if a.chance(30) {
-		return client.IgnoreNotFound(a.admin.Delete(ctx, q))
+		quota := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Namespace: a.home, Name: "claims"}}
+		return client.IgnoreNotFound(a.admin.Delete(ctx, quota))
 	}
-	q.Spec.Hard = corev1.ResourceList{corev1.ResourcePersistentVolumeClaims: *resource.NewQuantity(int64(4+a.rng.IntN(36)), resource.DecimalSI)}
+	return a.setQuota(ctx, *resource.NewQuantity(int64(8+a.rng.IntN(40)), resource.DecimalSI))
+}
+
+func (a *actor) setQuota(ctx context.Context, claims resource.Quantity) error {
+	q := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Namespace: a.home, Name: "claims"}}
+	q.Spec.Hard = corev1.ResourceList{corev1.ResourcePersistentVolumeClaims: claims}
 	err := a.admin.Create(ctx, q.DeepCopy())
 	if !apierrors.IsAlreadyExists(err) {
 		return err
 	}
-	hard := q.Spec.Hard[corev1.ResourcePersistentVolumeClaims]
-	patch := client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"spec":{"hard":{"persistentvolumeclaims":%q}}}`, hard.String()))
+	patch := client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"spec":{"hard":{"persistentvolumeclaims":%q}}}`, claims.String()))
 	return a.admin.Patch(ctx, q, patch)
 }

@@ -63,7 +63,7 @@ func (a *actor) createPod(ctx context.Context) error {
 	if a.chance(30) {
 		hints = append(hints, "storage", pick(a, []string{"1Gi", "2Gi", "5Gi"}))
 	}
-	if a.chance(15) {
+	if a.chance(8) {
 		f := pick(a, faults)
 		hints = append(hints, f.field, f.value)
 		p.because = append(p.because, f.because)
@@ -73,14 +73,14 @@ func (a *actor) createPod(ctx context.Context) error {
 		namespace = a.never
 	}
 	m := a.manifest(a.next("pod"), nil, hints...)
-	if len(a.owners) > 0 && namespace == a.home && a.chance(50) {
+	if len(a.owners) > 0 && namespace == a.home && a.chance(60) {
 		o := pick(a, a.owners)
 		m.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(o, o.GroupVersionKind())}
 		p.owner = o.GetUID()
 		if reason := o.GetAnnotations()["example.com/because"]; reason != "" {
 			p.because = append(p.because, reason)
 		}
-		if a.chance(75) {
+		if a.chance(90) {
 			own := "own-" + o.GetName()
 			p.claims = append(p.claims, own)
 			m.Annotations[own+"."+domain+"/deleteOnSandboxTermination"] = "true"
@@ -98,19 +98,28 @@ func (a *actor) createPod(ctx context.Context) error {
 }
 
 // bringSecond creates a pod that uses a claim which goes with somebody's sandbox.
-// It is refused unless the namespace is switched off or the webhook is down.
+// It is refused unless the webhook is down or the namespace is switched off,
+// which it sometimes is for this.
 func (a *actor) bringSecond(ctx context.Context) error {
 	var list corev1.PersistentVolumeClaimList
 	if err := a.admin.List(ctx, &list, client.InNamespace(a.home)); err != nil {
 		return err
 	}
-	for i := range list.Items {
-		if c := &list.Items[i]; len(c.OwnerReferences) > 0 && c.DeletionTimestamp == nil {
-			p := &pod{claims: []string{c.Name}}
-			return a.submit(ctx, a.manifest(a.next("second"), p.claims), p)
-		}
+	i := slices.IndexFunc(list.Items, func(c corev1.PersistentVolumeClaim) bool {
+		return len(c.OwnerReferences) > 0 && c.DeletionTimestamp == nil
+	})
+	if i < 0 {
+		return nil
 	}
-	return nil
+	p := &pod{claims: []string{list.Items[i].Name}}
+	m := a.manifest(a.next("second"), p.claims)
+	if a.off || a.chance(50) {
+		return a.submit(ctx, m, p)
+	}
+	if err := a.label(ctx, "labels", "auto-create", `"off"`); err != nil {
+		return err
+	}
+	return errors.Join(a.submit(ctx, m, p), a.label(ctx, "labels", "auto-create", `"enabled"`))
 }
 
 // rejectPod has a pod admitted by the webhook and refused after it: its claim is an orphan.

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/ensure-volumes/ensure-volumes/test/figures"
-	"github.com/ensure-volumes/ensure-volumes/test/process"
 )
 
 var (
@@ -95,13 +94,10 @@ func TestSafety(t *testing.T) {
 	if err := w.replicas.start(ctx); err != nil && ctx.Err() == nil {
 		broken(err)
 	}
-	began := time.Now()
+	var blocked, lifted time.Duration
 	if ctx.Err() == nil {
-		if err := process.Poll(ctx, settled, nil, func() error { return w.unsettled(ctx) }, "waiting until all is as it should be"); err != nil && ctx.Err() == nil {
-			t.Error(err)
-		}
+		blocked, lifted = w.end(ctx, t)
 	}
-	took := time.Since(began)
 	if err := context.Cause(ctx); err != nil {
 		t.Error(err)
 	}
@@ -126,12 +122,32 @@ func TestSafety(t *testing.T) {
 	r.Say("meanwhile: %s", outages)
 	seen := w.seen()
 	r.Say("%s", seen)
-	r.Say("all was as it should be %s after the last step", took.Round(100*time.Millisecond))
+	r.Say("all was as it should be %s after the last step, with no room in any quota, and %s after all quotas were lifted", blocked, lifted)
 	if !t.Failed() {
 		if err := seen.enough(); err != nil {
 			t.Error(err)
 		}
 	}
+}
+
+// end holds what has to come true in the end: with room in no quota, and once there is again.
+func (w *world) end(ctx context.Context, t *testing.T) (blocked, lifted time.Duration) {
+	fail := func(err error) bool {
+		if err != nil && ctx.Err() == nil {
+			t.Error(err)
+		}
+		return err != nil
+	}
+	if fail(w.block(ctx)) {
+		return 0, 0
+	}
+	blocked, err := w.settle(ctx, "the last step")
+	if fail(err) || fail(w.lift(ctx)) {
+		return blocked, 0
+	}
+	lifted, err = w.settle(ctx, "the quotas were lifted")
+	fail(err)
+	return blocked, lifted
 }
 
 // enough is an error where something never happened: the rules about it were held of nothing.

@@ -73,7 +73,7 @@ func (b *bench) fill(ctx context.Context) error {
 	if err := b.filler.Pods(ctx, b.running, 0); err != nil {
 		return err
 	}
-	b.filler.Skip(b.claims - b.running)
+	b.filler.LeaveOut(b.claims - b.running)
 	if err := b.filler.Pods(ctx, 0, b.pending); err != nil {
 		return err
 	}
