@@ -70,7 +70,7 @@ helm: ## bin/helm, for the chart; 5 minutes the first time
 
 # -count=1 where a test runs another program: Go cannot see what that one reads.
 .PHONY: test
-test: race-detector engine-packages cluster-binaries build image helm ## everything that can be proved without a node; 10 minutes
+test: race-detector engine-packages cluster-binaries build image helm ## everything that can be proved without a node; 12 minutes
 	go test -count=1 -timeout 10m ./build/... ./charts/... ./cmd/... ./config/... ./examples/...
 	CGO_ENABLED=1 go test -race -timeout 10m ./pkg/...
 	cd test/cluster && go test -count=1 -timeout 10m . ./internal/... # without ./node, which needs one
