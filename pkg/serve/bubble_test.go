@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
@@ -52,7 +51,6 @@ func inBubble(t *testing.T, limit int, test func(t *testing.T, b *bubble)) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bubble{pipes: &pipes{calls: make(chan net.Conn), closed: make(chan struct{})}, client: ca.client()}
 		log := funcr.New(func(_, line string) { b.lines = append(b.lines, line) }, funcr.Options{})
-		b.client.Time = func() time.Time { return time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC) }
 		b.client.InsecureSkipVerify = true //nolint:gosec // a bubble's clock begins in 2000
 		folder, err := NewFolder(dir, logr.Discard(), nil)
 		if err != nil {
