@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
-	moby "github.com/moby/moby/client"
 )
 
 const (
@@ -84,7 +83,7 @@ func (p *Proxy) follow(ctx context.Context, reached func()) error {
 			reached()
 		} else {
 			again = time.After(retryRemoval)
-			if !moby.IsErrConnectionFailed(err) && ctx.Err() == nil { // where it is, the events have ended too
+			if !lost(err) && ctx.Err() == nil { // where it is, the events have ended too
 				p.log.Error(err, "some volumes may outlive their last container", "retry", retryRemoval.String())
 			}
 		}
