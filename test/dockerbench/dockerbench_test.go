@@ -122,8 +122,8 @@ func TestFigures(t *testing.T) {
 		{"rounds belong together", 0, 1.05, times(10, 20, 40), times(20, 40, 80), 2, 2, 2, false},
 		{"one slow round does not count", 0, 1.05, times(10, 10, 10, 10, 10, 10, 10), times(10, 10, 10, 10, 10, 10, 900), 1, 1, 1, true},
 	} {
-		r := result{scenario: scenario{bytes: c.bytes, goal: c.goal}, direct: c.direct, companion: c.companion}
-		f := r.figure()
+		r := result{scenario: scenario{bytes: c.bytes, goal: c.goal}, direct: c.direct}
+		f := r.figure(c.companion)
 		if f.ratio != c.ratio || f.low != c.low || f.high != c.high || r.met(f) != c.met {
 			t.Errorf("%s: %v, met %v", c.name, f, r.met(f))
 		}
