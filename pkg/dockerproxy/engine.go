@@ -78,8 +78,8 @@ type volume struct {
 	exclusive    bool // it goes with its last container; set by look
 }
 
-// volume looks a volume up; nil where there is none. Every create of a container
-// waits for this, so it is asked by hand: the moby client takes twice as long.
+// volume looks a volume up; nil where there is none. Creates of containers wait for
+// this, so it is asked by hand and not through the moby client, which takes longer.
 func (e *engine) volume(ctx context.Context, name string) (*volume, error) {
 	v, err := e.inspect(ctx, name)
 	if err != nil {

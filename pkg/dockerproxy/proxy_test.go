@@ -28,7 +28,7 @@ func standIn(t *testing.T, engine http.HandlerFunc, state *State) string {
 }
 
 // standInProxy has an engine of an API version, and returns the companion itself too.
-func standInProxy(t *testing.T, engine http.HandlerFunc, state *State, version string) (string, *Proxy) {
+func standInProxy(t testing.TB, engine http.HandlerFunc, state *State, version string) (string, *Proxy) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "p") // short enough for sockets
 	if err != nil {

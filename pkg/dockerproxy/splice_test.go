@@ -13,7 +13,7 @@ import (
 )
 
 // sockets are the two ends of a connection between Unix sockets.
-func sockets(t *testing.T) (near, far net.Conn) {
+func sockets(t testing.TB) (near, far net.Conn) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "p") // short enough for a socket
 	if err != nil {
@@ -44,13 +44,13 @@ func TestPump(t *testing.T) {
 	closed := func(from, to net.Conn) { hangUp(from) }
 	for _, row := range []struct {
 		rule             string
-		connect          func(t *testing.T) (near, far net.Conn)
+		connect          func(t testing.TB) (near, far net.Conn)
 		spliced          bool
 		end              func(from, to net.Conn)
 		reading, writing bool
 	}{
 		{"sockets", sockets, true, closed, false, false},
-		{"no sockets", func(*testing.T) (near, far net.Conn) { return net.Pipe() }, false, closed, false, false},
+		{"no sockets", func(testing.TB) (near, far net.Conn) { return net.Pipe() }, false, closed, false, false},
 		{"nobody reads any more", sockets, true, func(from, to net.Conn) { hangUp(to); _, _ = from.Write(sent[:1]) }, false, true},
 		{"given up", sockets, true, nil, true, false},
 	} {
