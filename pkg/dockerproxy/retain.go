@@ -139,7 +139,11 @@ func (p *Proxy) settle(ctx context.Context) error {
 			strange++ // its containers may be there, where we cannot see them
 		case e.Used:
 			errs = append(errs, p.retire(ctx, e))
-		case !v.is(e) && time.Since(e.written()) > intention:
+		case time.Since(e.written()) <= intention:
+			// The engine may still work on its create, and tells nobody when the
+			// companion that has sent it is no more.
+			p.lookAgain()
+		case !v.is(e):
 			errs = append(errs, p.state.Forget(e)) // it never came to that
 		}
 	}
