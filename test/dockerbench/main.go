@@ -39,7 +39,7 @@ func run(ctx context.Context, args []string, stdout, progress io.Writer) (err er
 	flags := flag.NewFlagSet("dockerbench", flag.ContinueOnError)
 	flags.IntVar(&s.creates, "creates", 200, "rounds of requests that take milliseconds")
 	flags.IntVar(&s.starts, "starts", 30, "rounds of container starts")
-	flags.IntVar(&s.streams, "streams", 6, "rounds of streams")
+	flags.IntVar(&s.streams, "streams", 5, "rounds of streams")
 	flags.Int64Var(&s.mib, "mib", 1024, "MiB of each stream")
 	flags.StringVar(&only, "only", "", "measure only what has this in its name")
 	flags.StringVar(&driver, "storage-driver", "overlay2", "the engine's; vfs works everywhere, and is slower")
