@@ -3,6 +3,7 @@ package dockerproxy
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -185,7 +186,7 @@ func TestExchangerGivesUp(t *testing.T) {
 			t.Errorf("%s: %v", row.rule, err)
 		}
 		cancel()
-		if err := <-ended; err != io.EOF {
+		if err := <-ended; !errors.Is(err, io.EOF) {
 			t.Errorf("%s: the engine heard %v", row.rule, err)
 		}
 	}

@@ -20,8 +20,7 @@ func splice(to, from net.Conn) (moved int64, reading, writing error, possible bo
 	if source == nil || sink == nil || syscall.Pipe2(pipe[:], syscall.O_CLOEXEC|syscall.O_NONBLOCK) != nil {
 		return 0, nil, nil, false
 	}
-	defer syscall.Close(pipe[0])
-	defer syscall.Close(pipe[1])
+	defer func() { _, _ = syscall.Close(pipe[0]), syscall.Close(pipe[1]) }() // what is left in it is for nobody
 	for {
 		held, err := move(source.Read, func(fd int) (int64, error) {
 			return syscall.Splice(fd, nil, pipe[1], nil, muchRoom, spliceFlags)

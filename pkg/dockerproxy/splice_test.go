@@ -41,7 +41,7 @@ func TestPump(t *testing.T) {
 	for i := range sent {
 		sent[i] = byte(rand.Uint32())
 	}
-	closed := func(from, to net.Conn) { hangUp(from) }
+	closed := func(from, _ net.Conn) { hangUp(from) }
 	for _, row := range []struct {
 		rule             string
 		connect          func(t testing.TB) (near, far net.Conn)
