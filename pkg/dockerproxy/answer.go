@@ -40,7 +40,11 @@ func (p *Proxy) answer(response *http.Response) error {
 		p.metrics.create(outcomeEnsured)
 	}
 	// The container exists: a client that has just gone does not change that.
-	warnings := slices.Concat(plan.warnings, p.witness(context.WithoutCancel(response.Request.Context()), plan))
+	ctx := context.WithoutCancel(response.Request.Context())
+	if len(plan.missing) > 0 {
+		go p.count(ctx, plan)
+	}
+	warnings := slices.Concat(plan.warnings, p.witness(ctx, plan))
 	if len(warnings) == 0 {
 		return nil
 	}
@@ -98,35 +102,52 @@ func addWarnings(body []byte, warnings []string) ([]byte, error) {
 	return o.with("Warnings", list), nil
 }
 
-// witness looks at the volumes of a container that has just been created: those
-// made for it are counted, and of those that go with their last container it is
-// recorded that one uses them.
-func (p *Proxy) witness(ctx context.Context, plan *plan) (warnings []string) {
+// count looks which of the missing volumes were made for a container that has just
+// been created. Its client does not wait for that, and one that is gone by then does
+// not count.
+func (p *Proxy) count(ctx context.Context, plan *plan) {
 	ctx, cancel := context.WithTimeout(ctx, aftermath)
 	defer cancel()
-	for _, name := range plan.names {
-		exclusive := slices.Contains(plan.exclusive, name)
-		if !exclusive && !slices.Contains(plan.missing, name) {
-			continue
+	for _, name := range plan.missing {
+		if slices.Contains(plan.exclusive, name) {
+			continue // witness counts it
 		}
 		v, err := p.engine.volume(ctx, name)
 		if plan.made(v) {
 			p.created(v)
 		}
-		if err == nil && exclusive && v.marked() {
+		if err != nil {
+			p.log.Error(err, notSeen, "volume", name)
+		}
+	}
+}
+
+// notSeen is logged where the engine does not show a volume that it must have.
+const notSeen = "looking at a volume after its container's creation"
+
+// witness records of the volumes of a container that has just been created that it
+// uses those that go with their last container, and counts those that are new.
+func (p *Proxy) witness(ctx context.Context, plan *plan) (warnings []string) {
+	ctx, cancel := context.WithTimeout(ctx, aftermath)
+	defer cancel()
+	for _, name := range plan.exclusive {
+		v, err := p.engine.volume(ctx, name)
+		made := plan.made(v)
+		if made {
+			p.created(v)
+		}
+		if err == nil && v.marked() {
 			err = p.use(ctx, v)
 		}
-		if intended := plan.specs[name].Labels[keyCreated]; err == nil && exclusive && !plan.made(v) {
+		if intended := plan.specs[name].Labels[keyCreated]; err == nil && !made {
 			err = p.state.Forget(Entry{Name: name, Label: intended}) // it did not come to that
 			if slices.Contains(plan.missing, name) && (!v.marked() || !p.state.Knows(name, v.Labels[keyCreated])) {
 				warnings = append(warnings, claim.Warning("volume ", name, " was made by somebody else meanwhile: it does not go with its last container"))
 			}
 		}
 		if err != nil {
-			p.log.Error(err, "looking at a volume after its container's creation", "volume", name)
-			if exclusive {
-				warnings = append(warnings, willBeKept(name))
-			}
+			p.log.Error(err, notSeen, "volume", name)
+			warnings = append(warnings, willBeKept(name))
 		}
 	}
 	return warnings

@@ -1,12 +1,7 @@
 package dockerproxy
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"maps"
-	"reflect"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -179,106 +174,4 @@ func TestLargest(t *testing.T) {
 			t.Errorf("it took %s", took)
 		}
 	}
-}
-
-// FuzzWrite holds that what is not ours is the same before and after, in its
-// order and byte for byte; that writing twice gives the same bytes; and that
-// what was written is understood again, and stays as it is when written again.
-func FuzzWrite(f *testing.F) {
-	f.Add(`{"a":{"b":[1,{"c":null}]},"HostConfig":{"Binds":["data:/d:ro","/x:/y"],"Mounts":[{"Type":"volume","Source":"more","n":1}],"k":"v"}}`)
-	f.Add(`{"HostConfig":{"Mounts":[{"Type":"volume","Source":"a","X":1e400,"VolumeOptions":{"Subpath":"s","DriverConfig":{"Name":"nfs"},"Labels":{"a":"<b>"}}},{"Type":"bind","Z":[ 1]}],"Binds":["b:/c:Z","d:/e:ro,nocopy"]}}`)
-	f.Add(`{"HostConfig":null,"Labels":{"data.volumes.opensandbox.io/storage":"5Gi"}}`)
-	f.Fuzz(func(t *testing.T, body string) {
-		if !json.Valid([]byte(body)) {
-			return
-		}
-		b, err := readCreate([]byte(body))
-		if err != nil {
-			return
-		}
-		specs := map[string]spec{}
-		for _, name := range b.names() {
-			specs[name] = spec{Driver: "local", Labels: map[string]string{"k": "v"}}
-		}
-		out, err := b.write(specs)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if same, err := b.write(specs); err != nil || !bytes.Equal(same, out) {
-			t.Errorf("%s became %s, then %s, %v", body, out, same, err)
-		}
-		again, err := readCreate(out)
-		if err != nil {
-			t.Fatalf("%s became %s: %v", body, out, err)
-		}
-		if got, want := slices.Sorted(slices.Values(again.names())), slices.Sorted(slices.Values(b.names())); !slices.Equal(got, want) {
-			t.Errorf("the volumes were %q and are %q", want, got)
-		}
-		if got, want := rest(again.top, "HostConfig"), rest(b.top, "HostConfig"); !reflect.DeepEqual(got, want) {
-			t.Errorf("%q became %q", want, got)
-		}
-		if got, want := rest(again.host, "Binds", "Mounts"), rest(b.host, "Binds", "Mounts"); !reflect.DeepEqual(got, want) {
-			t.Errorf("HostConfig's %q became %q", want, got)
-		}
-		sameMounts(t, b, again)
-		if stays, err := again.write(specs); err != nil || !bytes.Equal(stays, out) {
-			t.Errorf("%s became %s, written again %s, %v", body, out, stays, err)
-		}
-	})
-}
-
-// sameMounts compares the caller's Mounts, which come first, and the Binds that
-// name no volume, which stay.
-func sameMounts(t *testing.T, before, after *createBody) {
-	t.Helper()
-	ours := map[int]bool{}
-	moved := map[int]bool{}
-	for _, u := range before.uses {
-		ours[u.index] = ours[u.index] || u.mount != nil
-		moved[u.index] = moved[u.index] || u.bind != nil && u.bind.unsayable == ""
-	}
-	for i, raw := range before.mounts {
-		got := after.mounts[i]
-		if !ours[i] {
-			if !bytes.Equal(got, raw) {
-				t.Errorf("the Mount %s became %s", raw, got)
-			}
-			continue
-		}
-		was, is := mustObject(t, raw), mustObject(t, got)
-		if got, want := rest(is, "VolumeOptions"), rest(was, "VolumeOptions"); !maps.Equal(got, want) {
-			t.Errorf("the Mount's %q became %q", want, got)
-		}
-		got2, want2 := rest(mustObject(t, is.value("VolumeOptions")), "Labels", "DriverConfig"), rest(mustObject(t, was.value("VolumeOptions")), "Labels", "DriverConfig")
-		if !maps.Equal(got2, want2) {
-			t.Errorf("VolumeOptions' %q became %q", want2, got2)
-		}
-	}
-	var stay []string
-	for i, bind := range before.binds {
-		if !moved[i] {
-			stay = append(stay, bind)
-		}
-	}
-	if !slices.Equal(after.binds, stay) {
-		t.Errorf("of the Binds %q there are %q", before.binds, after.binds)
-	}
-}
-
-func mustObject(t *testing.T, raw []byte) object {
-	t.Helper()
-	o, err := readObject(raw)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return o
-}
-
-func rest(o object, without ...string) map[string]string {
-	m := map[string]string{}
-	for _, member := range o.members {
-		m[member.key] = string(o.value(member.key))
-	}
-	maps.DeleteFunc(m, func(k, _ string) bool { return slices.Contains(without, k) })
-	return m
 }

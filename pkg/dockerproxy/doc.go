@@ -29,6 +29,7 @@
 // of us and is refused.
 //
 // What the companion itself asks goes through the moby client, which agrees on a
-// version with engines from API version 1.40 (Engine 19.03). What it must know of
+// version with engines from API version 1.40 (Engine 19.03); looks for a volume, for
+// which creates wait, are asked by hand. What it must know of
 // volumes that go with their last container is in [State]; [Proxy.Retain] acts on it.
 package dockerproxy

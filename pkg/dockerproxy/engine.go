@@ -2,9 +2,13 @@ package dockerproxy
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -25,17 +29,18 @@ const idle = 16
 // end included: in less room each would take three writes, and wake the engine as often.
 const chunk = 33 << 10
 
-// engine is the one behind us: a transport for what is passed on, and a client
-// for what the companion itself asks.
+// engine is the one behind us: an http.RoundTripper for what is passed on, and what
+// the companion itself asks.
 type engine struct {
-	transport *http.Transport
+	transport *http.Transport // for bodies that come while they are sent
+	exchanger *exchanger      // for all others
 	client    *moby.Client
 	known     atomic.Pointer[string] // what identity has found
 }
 
 // newEngine speaks to the engine on a Unix socket. It does not connect.
 func newEngine(socket string) (*engine, error) {
-	e := &engine{transport: &http.Transport{
+	e := &engine{exchanger: &exchanger{socket: socket}, transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", socket)
 		},
@@ -55,6 +60,15 @@ func newEngine(socket string) (*engine, error) {
 	return e, nil
 }
 
+// RoundTrip passes a request on.
+func (e *engine) RoundTrip(r *http.Request) (*http.Response, error) {
+	_, planned := r.Context().Value(planKey{}).(*plan)
+	if planned || r.Body == nil && r.Header.Get("Upgrade") == "" {
+		return e.exchanger.RoundTrip(r)
+	}
+	return e.transport.RoundTrip(r)
+}
+
 // volume is a named volume as the engine shows it.
 type volume struct {
 	Name, Driver string
@@ -64,16 +78,61 @@ type volume struct {
 	exclusive    bool // it goes with its last container; set by look
 }
 
-// volume looks a volume up; nil where there is none.
+// volume looks a volume up; nil where there is none. Creates of containers wait for
+// this, so it is asked by hand and not through the moby client, which takes longer.
 func (e *engine) volume(ctx context.Context, name string) (*volume, error) {
-	got, err := e.client.VolumeInspect(ctx, name, moby.VolumeInspectOptions{})
-	switch {
-	case errdefs.IsNotFound(err):
-		return nil, nil
-	case err != nil:
+	v, err := e.inspect(ctx, name)
+	if err != nil {
 		return nil, fmt.Errorf("looking for volume %s: %w", name, err)
 	}
-	return e.show(got.Volume), nil
+	return v, nil
+}
+
+func (e *engine) inspect(ctx context.Context, name string) (*volume, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://engine/volumes/"+url.PathEscape(name), nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := e.exchanger.RoundTrip(request)
+	if err != nil {
+		return nil, lostError{err}
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	switch {
+	case err != nil:
+		return nil, lostError{err}
+	case response.StatusCode == http.StatusNotFound:
+		return nil, nil
+	case response.StatusCode != http.StatusOK:
+		var said struct{ Message string }
+		_ = json.Unmarshal(body, &said) // without a message the code must do
+		return nil, &engineError{response.StatusCode, said.Message}
+	}
+	v := new(volume)
+	if err := json.Unmarshal(body, v); err != nil {
+		return nil, err
+	}
+	v.date(response.Header.Get("Api-Version"))
+	return v, nil
+}
+
+// engineError is an answer of the engine's that nobody has asked for.
+type engineError struct {
+	code int
+	text string
+}
+
+func (e *engineError) Error() string {
+	return fmt.Sprintf("the engine answers %d: %s", e.code, e.text)
+}
+
+// lostError is that no answer came.
+type lostError struct{ error }
+
+// lost reports whether an error is that the engine did not answer.
+func lost(err error) bool {
+	return errors.As(err, new(lostError)) || moby.IsErrConnectionFailed(err)
 }
 
 // exclusive are the volumes whose labels say that they go with their last
@@ -139,16 +198,20 @@ func (e *engine) removals(ctx context.Context) (<-chan events.Message, <-chan er
 	return got.Messages, got.Err
 }
 
-// show is a volume as far as it matters here. Its CreatedAt stays what it was only
-// from API version 1.42 on (Engine 23.0): before, it moves when something is
-// written into the volume's root (moby/moby#44719), and is left out.
+// show is a volume as far as it matters here.
 func (e *engine) show(got mobyvolume.Volume) *volume {
-	v := &volume{Name: got.Name, Driver: got.Driver, Scope: got.Scope, Labels: got.Labels}
-	// Agreed on with the engine by the request that has brought the volume.
-	if versions.GreaterThanOrEqualTo(e.client.ClientVersion(), "1.42") {
-		v.CreatedAt = got.CreatedAt
-	}
+	v := &volume{Name: got.Name, Driver: got.Driver, Scope: got.Scope, Labels: got.Labels, CreatedAt: got.CreatedAt}
+	v.date(e.client.ClientVersion()) // agreed on with the engine by the request that has brought the volume
 	return v
+}
+
+// date leaves out a CreatedAt that does not last, by the engine's API version: before
+// 1.42 (Engine 23.0) it moves when something is written into the volume's root
+// (moby/moby#44719).
+func (v *volume) date(version string) {
+	if versions.LessThan(version, "1.42") {
+		v.CreatedAt = ""
+	}
 }
 
 // identity tells whose containers the engine shows: an engine that is started on

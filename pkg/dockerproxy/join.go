@@ -48,8 +48,8 @@ func join(client net.Conn, fromClient *bufio.Reader, engine *net.UnixConn, linge
 	return said
 }
 
-// A stream has little room until it fills it: most are idle, and a fast one costs
-// the less the more of the socket's own buffer, 208 KiB, is read at once.
+// A stream has little room until it fills it: most are idle. The kernel moves a fast
+// one, the more the better of the socket's own buffer, 208 KiB, at once.
 const (
 	littleRoom = 8 << 10
 	muchRoom   = 256 << 10
@@ -57,8 +57,7 @@ const (
 
 // pump copies what is in early, which may be nil, and then what comes from the
 // connection itself, until that ends, and returns how much that was, and what kept
-// it from reading or from writing on. Through the reader it would come in pieces
-// of 4 KiB.
+// it from reading or from writing on.
 func pump(to, from net.Conn, early *bufio.Reader) (copied int64, reading, writing error) {
 	room := make([]byte, littleRoom)
 	for {
@@ -78,7 +77,10 @@ func pump(to, from net.Conn, early *bufio.Reader) (copied int64, reading, writin
 			return copied, nil, nil
 		case err != nil:
 			return copied, err, nil
-		case n == len(room) && n < muchRoom:
+		case n == littleRoom && source == from:
+			if moved, reading, writing, possible := splice(to, from); possible {
+				return copied + moved, reading, writing
+			}
 			room = make([]byte, muchRoom)
 		}
 	}

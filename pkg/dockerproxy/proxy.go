@@ -13,9 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/containerd/errdefs/pkg/errhttp"
 	"github.com/go-logr/logr"
-	moby "github.com/moby/moby/client"
 
 	"github.com/ensure-volumes/ensure-volumes/pkg/claim"
 )
@@ -52,7 +50,7 @@ func New(socket string, c *Config, state *State, metrics *Metrics, log logr.Logg
 	p.reverse = &httputil.ReverseProxy{
 		// Logs and events do not wait for a full buffer: answers without a length are
 		// flushed as they come. Flushing the others too would send their heads alone.
-		Transport:      p.engine.transport,
+		Transport:      p.engine,
 		Rewrite:        rewrite,
 		ModifyResponse: p.answer,
 		ErrorLog:       slog.NewLogLogger(logr.ToSlogHandler(log), slog.LevelDebug),
@@ -117,13 +115,14 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (p *Proxy) notForwarded(w http.ResponseWriter, way way, canonical string, err error) {
 	code, outcome := http.StatusBadGateway, outcomeFailed
 	var refused *refusal
+	var theirs *engineError
 	switch {
 	case errors.As(err, &refused):
 		code, outcome = refused.code, outcomeRefused
-	case moby.IsErrConnectionFailed(err):
-		err = fmt.Errorf(unreachable, err)
+	case errors.As(err, &theirs):
+		code = theirs.code
 	default:
-		code = errhttp.ToHTTP(err) // the engine's own
+		err = fmt.Errorf(unreachable, err)
 	}
 	if way == createContainer {
 		p.metrics.create(outcome)

@@ -28,7 +28,7 @@ func standIn(t *testing.T, engine http.HandlerFunc, state *State) string {
 }
 
 // standInProxy has an engine of an API version, and returns the companion itself too.
-func standInProxy(t *testing.T, engine http.HandlerFunc, state *State, version string) (string, *Proxy) {
+func standInProxy(t testing.TB, engine http.HandlerFunc, state *State, version string) (string, *Proxy) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "p") // short enough for sockets
 	if err != nil {
@@ -45,9 +45,9 @@ func standInProxy(t *testing.T, engine http.HandlerFunc, state *State, version s
 	}
 	for name, handler := range map[string]http.Handler{
 		"engine": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Api-Version", version)
 			switch {
 			case r.URL.Path == "/_ping":
-				w.Header().Set("Api-Version", version)
 			case strings.HasSuffix(r.URL.Path, "/info"):
 				w.Header().Set("Content-Type", "application/json")
 				_, _ = io.WriteString(w, `{"ID":"ID","DockerRootDir":"/root","Driver":"vfs"}`)

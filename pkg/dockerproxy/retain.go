@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
-	moby "github.com/moby/moby/client"
 )
 
 const (
@@ -84,7 +83,7 @@ func (p *Proxy) follow(ctx context.Context, reached func()) error {
 			reached()
 		} else {
 			again = time.After(retryRemoval)
-			if !moby.IsErrConnectionFailed(err) && ctx.Err() == nil { // where it is, the events have ended too
+			if !lost(err) && ctx.Err() == nil { // where it is, the events have ended too
 				p.log.Error(err, "some volumes may outlive their last container", "retry", retryRemoval.String())
 			}
 		}
@@ -140,7 +139,11 @@ func (p *Proxy) settle(ctx context.Context) error {
 			strange++ // its containers may be there, where we cannot see them
 		case e.Used:
 			errs = append(errs, p.retire(ctx, e))
-		case !v.is(e) && time.Since(e.written()) > intention:
+		case time.Since(e.written()) <= intention:
+			// The engine may still work on its create, and tells nobody when the
+			// companion that has sent it is no more.
+			p.lookAgain()
+		case !v.is(e):
 			errs = append(errs, p.state.Forget(e)) // it never came to that
 		}
 	}

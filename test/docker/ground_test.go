@@ -226,10 +226,11 @@ func inspect(t *testing.T, name string) *volume {
 	return &volumes[0]
 }
 
-// waitFor gives what must come about ten seconds.
+// waitFor gives what must come about half a minute: after ten seconds the companion
+// looks again at what it has not seen come to its end.
 func waitFor(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for range 200 {
+	for range 600 {
 		if done() {
 			return
 		}

@@ -244,9 +244,7 @@ func TestEngineRestarted(t *testing.T) {
 	if cs.made["after-all"] == "" {
 		t.Error("after the engine's restart the companion creates nothing")
 	}
-	if !strings.Contains(c.log(t), "the engine answers again") {
-		t.Error("the companion has not noticed")
-	}
+	waitFor(t, "the companion notices", func() bool { return strings.Contains(c.log(t), "the engine answers again") })
 	volumes, users := cs.checkWhole(t, e.Socket)
 	c.checkRetained(t, e.Socket, volumes, users)
 }

@@ -138,9 +138,9 @@ func TestComposeFile(t *testing.T) {
 	if v := inspect(t, "boxed"); !strings.Contains(out, "2048") || v == nil || v.Labels["medium"] != "memory" || v.Labels[domain+"storageClass"] != "ram" {
 		t.Errorf("got %q, %q and the volume %+v", out, errs, v)
 	}
-	if said := c.get(t, "/metrics"); !strings.Contains(said, "\nensure_volumes_volumes_created_total 1\n") {
-		t.Errorf("its metrics are %s", said)
-	}
+	waitFor(t, "the volume is counted", func() bool {
+		return strings.Contains(c.get(t, "/metrics"), "\nensure_volumes_volumes_created_total 1\n")
+	})
 	if _, err := os.Stat(filepath.Join(c.dir, "state")); err != nil {
 		t.Error(err)
 	}

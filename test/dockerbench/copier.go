@@ -74,6 +74,7 @@ func startCopier(ctx context.Context, engine string) (p *process.Process, socket
 		return conn.Close()
 	}, "waiting for the copier")
 	if err != nil {
+		p.Kill()
 		return nil, "", errors.Join(err, os.RemoveAll(dir))
 	}
 	return p, socket, nil

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// figures are what a scenario's rounds say.
+// figures are what a scenario's rounds say of the way through a proxy.
 type figures struct {
-	direct, companion quartiles
-	// ratio is that of the medians: companion to direct, of times, or of
+	direct, through quartiles
+	// ratio is that of the medians: through it to direct, of times, or of
 	// throughputs where bytes were moved. In 95 of 100 runs like this one it would
 	// be from low to high.
 	ratio, low, high float64
@@ -21,32 +21,33 @@ type quartiles struct{ first, median, third time.Duration }
 // resamples is how often the rounds are drawn again for the interval.
 const resamples = 4000
 
-// figure computes the figures; the same rounds give the same ones. The interval
-// is a bootstrap over rounds, since the two times of a round belong together.
-func (r *result) figure() figures {
-	f := figures{direct: quarter(r.direct), companion: quarter(r.companion)}
-	f.ratio = r.ratio(f.direct.median, f.companion.median)
+// figure computes the figures of the times through a proxy; the same rounds give the
+// same ones. The interval is a bootstrap over rounds, since the times of a round
+// belong together.
+func (r *result) figure(through []time.Duration) figures {
+	f := figures{direct: quarter(r.direct), through: quarter(through)}
+	f.ratio = r.ratio(f.direct.median, f.through.median)
 	random := rand.New(rand.NewPCG(1, 2))
 	n := len(r.direct)
 	ratios := make([]float64, resamples)
-	direct, companion := make([]time.Duration, n), make([]time.Duration, n)
+	one, other := make([]time.Duration, n), make([]time.Duration, n)
 	for i := range ratios {
 		for j := range n {
 			k := random.IntN(n)
-			direct[j], companion[j] = r.direct[k], r.companion[k]
+			one[j], other[j] = r.direct[k], through[k]
 		}
-		ratios[i] = r.ratio(quarter(direct).median, quarter(companion).median)
+		ratios[i] = r.ratio(quarter(one).median, quarter(other).median)
 	}
 	slices.Sort(ratios)
 	f.low, f.high = ratios[resamples*25/1000], ratios[resamples*975/1000]
 	return f
 }
 
-func (r *result) ratio(direct, companion time.Duration) float64 {
+func (r *result) ratio(direct, through time.Duration) float64 {
 	if r.bytes > 0 {
-		return float64(direct) / float64(companion)
+		return float64(direct) / float64(through)
 	}
-	return float64(companion) / float64(direct)
+	return float64(through) / float64(direct)
 }
 
 // met reports whether the goal is, if there is one.

@@ -36,15 +36,13 @@ func run(ctx context.Context, args []string, stdout, progress io.Writer) (err er
 	}
 	var s size
 	var only, driver string
-	var floor bool
 	flags := flag.NewFlagSet("dockerbench", flag.ContinueOnError)
-	flags.IntVar(&s.creates, "creates", 300, "rounds of requests that take milliseconds")
-	flags.IntVar(&s.starts, "starts", 60, "rounds of container starts")
-	flags.IntVar(&s.streams, "streams", 11, "rounds of streams")
+	flags.IntVar(&s.creates, "creates", 200, "rounds of requests that take milliseconds")
+	flags.IntVar(&s.starts, "starts", 30, "rounds of container starts")
+	flags.IntVar(&s.streams, "streams", 5, "rounds of streams")
 	flags.Int64Var(&s.mib, "mib", 1024, "MiB of each stream")
 	flags.StringVar(&only, "only", "", "measure only what has this in its name")
 	flags.StringVar(&driver, "storage-driver", "overlay2", "the engine's; vfs works everywhere, and is slower")
-	flags.BoolVar(&floor, "floor", false, "in the companion's place, a proxy that copies bytes and reads none; for all but creates with volumes")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -61,15 +59,12 @@ func run(ctx context.Context, args []string, stdout, progress io.Writer) (err er
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Remove()) }()
-	b := &bench{direct: newArm("direct", e.Socket), companion: newArm("companion", c.Socket), pid: c.PID, only: only, progress: progress}
-	if floor {
-		p, socket, err := startCopier(ctx, e.Socket)
-		if err != nil {
-			return err
-		}
-		defer func() { p.Kill(); _ = os.RemoveAll(filepath.Dir(socket)) }()
-		b.companion, b.pid, b.floor = newArm("copier", socket), p.PID, true
+	p, socket, err := startCopier(ctx, e.Socket)
+	if err != nil {
+		return err
 	}
+	defer func() { p.Kill(); _ = os.RemoveAll(filepath.Dir(socket)) }()
+	b := &bench{direct: newArm("direct", e.Socket), copier: newArm("copier", socket), companion: newArm("companion", c.Socket), pid: c.PID, only: only, progress: progress}
 	about, err := b.facts(ctx)
 	if err != nil {
 		return err
@@ -78,5 +73,5 @@ func run(ctx context.Context, args []string, stdout, progress io.Writer) (err er
 	if err != nil {
 		return err
 	}
-	return report(stdout, about, s, b.companion.name, results)
+	return report(stdout, about, s, results)
 }

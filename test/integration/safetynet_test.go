@@ -239,7 +239,7 @@ func TestEachMissingPermissionOfTheSafetyNet(t *testing.T) {
 				return nil
 			},
 		},
-		{[]string{"patch"}, claimResource, "a claim that has a second user still goes with its owner",
+		{[]string{"patch"}, claimResource, "a claim of one sandbox alone that has a second user is not settled",
 			func(t *testing.T) string {
 				ns := world.namespace(t)
 				world.exclusive(t, world.owner(t, batchSandbox, ns, "sb1"), pod(ns, "sb1-0", "home"))
