@@ -67,7 +67,7 @@ func serveWebhook(ctx context.Context, o *options, log logr.Logger) error {
 	if err != nil {
 		return err
 	}
-	monitor, err := newMonitor(o)
+	monitor, err := newMonitor(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -201,7 +201,7 @@ func enabledNamespaces() *metav1.PartialObjectMetadata {
 
 // newMonitor answers /metrics at an address until its context ends: controller-runtime's
 // metrics, client-go's and ours, Go's and the process's. It is nil where there is to be none.
-func newMonitor(o *options) (func(context.Context) error, error) {
+func newMonitor(ctx context.Context, o *options) (func(context.Context) error, error) {
 	if o.metricsListen == "0" {
 		return nil, nil
 	}
@@ -214,7 +214,7 @@ func newMonitor(o *options) (func(context.Context) error, error) {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", promhttp.HandlerFor(metrics.Registry, promhttp.HandlerOpts{ErrorHandling: promhttp.HTTPErrorOnError}))
-	listener, err := net.Listen("tcp", o.metricsListen)
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.metricsListen)
 	if err != nil {
 		return nil, fmt.Errorf("listening for /metrics: %w", err)
 	}
