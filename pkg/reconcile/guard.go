@@ -49,7 +49,7 @@ func (t *term) guard(ctx context.Context, key types.NamespacedName) (again bool)
 
 func (t *term) share(ctx context.Context, key types.NamespacedName) error {
 	pvc := &corev1.PersistentVolumeClaim{}
-	if err := t.Ensurer.Live.Get(ctx, client.ObjectKey(key), pvc); err != nil {
+	if err := t.Ensurer.Live.Get(ctx, key, pvc); err != nil {
 		return client.IgnoreNotFound(err)
 	}
 	owner, uid := provision.ExclusiveOwner(pvc)

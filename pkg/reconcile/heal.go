@@ -10,7 +10,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/ensure-volumes/ensure-volumes/pkg/provision"
 )
@@ -72,7 +71,7 @@ func (t *term) lacks(pod *waiting) bool {
 // wait any more.
 func (t *term) look(ctx context.Context, pod *waiting) (*provision.Request, error) {
 	live := &corev1.Pod{}
-	err := t.Ensurer.Live.Get(ctx, client.ObjectKey(pod.Key()), live)
+	err := t.Ensurer.Live.Get(ctx, pod.Key(), live)
 	if apierrors.IsNotFound(err) || err == nil && live.UID != pod.uid {
 		return nil, nil
 	}

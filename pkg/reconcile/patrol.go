@@ -123,7 +123,7 @@ func (p *patrol) look(ctx context.Context, namespace string, keys []types.Namesp
 	for _, key := range keys {
 		p.orphans[key].looked = time.Now()
 		pvc := &corev1.PersistentVolumeClaim{}
-		switch err := p.Ensurer.Live.Get(ctx, client.ObjectKey(key), pvc); {
+		switch err := p.Ensurer.Live.Get(ctx, key, pvc); {
 		case client.IgnoreNotFound(err) != nil:
 			return err
 		case err == nil && provision.Abandonable(pvc):
@@ -198,7 +198,7 @@ func (p *patrol) tellForeign(ctx context.Context, key types.NamespacedName) {
 		return
 	}
 	pvc := &corev1.PersistentVolumeClaim{}
-	err := p.Ensurer.Live.Get(ctx, client.ObjectKey(key), pvc)
+	err := p.Ensurer.Live.Get(ctx, key, pvc)
 	if err == nil {
 		err = p.post(ctx, aboutClaim(pvc), note{reason: reasonForeign, message: "the claim carries the labels of ensure-volumes, which did not create it: " +
 			"it is a copy, or was restored; it is used like any other and never deleted with a sandbox"}, 1)
