@@ -164,7 +164,7 @@ func (a *actor) advancePod(ctx context.Context) error {
 	}
 	i := a.rng.IntN(len(a.pods))
 	p, live := a.pods[i], &corev1.Pod{}
-	err := a.admin.Get(ctx, client.ObjectKey(p.name), live)
+	err := a.admin.Get(ctx, p.name, live)
 	if apierrors.IsNotFound(err) { // its owner went, or it never came
 		a.pods = slices.Delete(a.pods, i, i+1)
 		return nil
