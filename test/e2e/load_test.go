@@ -120,7 +120,7 @@ func (l *load) run(ctx context.Context, p pace) {
 			name := fmt.Sprintf("load-%06d", n)
 			free <- struct{}{}
 			all.Go(func() {
-				ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Minute)
+				ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Minute)
 				defer cancel()
 				leave := sync.OnceFunc(func() { <-free })
 				defer leave()
