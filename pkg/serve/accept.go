@@ -2,6 +2,7 @@ package serve
 
 import (
 	"container/list"
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -73,7 +74,7 @@ func (c *conn) Read(p []byte) (int, error) {
 func (c *conn) shake() error {
 	// Connections of this server have deadlines; without one the handshake is made all the same.
 	_ = c.raw.SetDeadline(time.Now().Add(handshakeTimeout))
-	err := c.Handshake()
+	err := c.HandshakeContext(context.Background()) // the deadline ends it, and takes no goroutine
 	if plain, is := errors.AsType[tls.RecordHeaderError](err); is && plain.Conn != nil {
 		_, _ = io.WriteString(plain.Conn, "HTTP/1.0 400 Bad Request\r\n\r\nthis port speaks HTTPS\n") // to a client who forgot the s
 	}

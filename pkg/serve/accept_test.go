@@ -138,11 +138,11 @@ func TestSilentConnectionsGiveWay(t *testing.T) {
 		oldest := b.dial() // without a handshake
 		time.Sleep(time.Second)
 		young := b.shaken(t)
-		time.Sleep(silentGrace - time.Second - 1)
+		time.Sleep(silentGrace - time.Second - time.Nanosecond)
 		if took := endsAfter(b.dial()); took != 0 {
 			t.Errorf("before its time it was let in, for %s", took)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if err := asks(b.shaken(t), "late"); err != nil {
 			t.Errorf("nobody gave way: %v", err)
 		}

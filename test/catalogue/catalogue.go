@@ -49,11 +49,11 @@ func Parse(text string) ([]Row, error) {
 			return nil, fmt.Errorf("line %d: a row is: `name`, cause, whose fault, `what is seen`, remedy; it is %q", i+1, line)
 		}
 		row := Row{Part: part, Name: strings.Trim(cells[0], "`"), Cause: cells[1], Whose: cells[2], Seen: strings.Trim(cells[3], "`"), Remedy: cells[4]}
-		if key := part + "/" + row.Name; names[key] {
+		key := part + "/" + row.Name
+		if names[key] {
 			return nil, fmt.Errorf("line %d: %s has %q twice", i+1, part, row.Name)
-		} else {
-			names[key] = true
 		}
+		names[key] = true
 		rows = append(rows, row)
 	}
 	return rows, nil

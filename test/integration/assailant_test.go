@@ -51,7 +51,7 @@ func (a *assailant) slow(ctx context.Context, i int) {
 	if conn == nil {
 		return
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	text := "POST /mutate?timeout=5s HTTP/1.1\r\nHost: x\r\n"
 	if i%4 == 3 {
 		text += "Content-Type: application/json\r\nContent-Length: 4194304\r\n\r\n"

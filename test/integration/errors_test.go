@@ -156,16 +156,15 @@ func TestWarnings(t *testing.T) {
 		"namespace-key":           {"there", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			person, in := world.author(t), ns
+			person := world.author(t)
 			p := hinted(pod(ns, "sb1", test.claim), test.hints...)
 			switch name {
 			case "owner-gone":
 				o.SetUID("00000000-0000-4000-8000-000000000000")
 				p = by(o, p)
 			case "namespace-key":
-				in = world.namespace(t)
-				world.annotate(t, in, [2]string{domain + "/claims", "[]"})
-				p.Namespace = in
+				p.Namespace = world.namespace(t)
+				world.annotate(t, p.Namespace, [2]string{domain + "/claims", "[]"})
 			}
 			wait(t, "there is a warning", func(ctx context.Context) error {
 				if err := person.Create(ctx, p.DeepCopy(), client.DryRunAll); err != nil {
