@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -38,7 +39,7 @@ func (t *term) heal(ctx context.Context, key types.NamespacedName) (again bool) 
 		return false
 	}
 	request := pod.Request
-	if pod.partial || t.lacks(pod) {
+	if pod.partial || t.lacks(pod) && time.Since(pod.heard) > fresh {
 		switch live, err := t.look(ctx, pod); {
 		case err != nil:
 			t.Log.Info("a pod that waits for its claims cannot be read", "namespace", key.Namespace, "pod", key.Name, "reason", err.Error())
@@ -70,8 +71,8 @@ func (t *term) lacks(pod *waiting) bool {
 	return false
 }
 
-// look reads a pod before anything is created for it: one that was deleted with
-// its claims a moment ago must not get new ones. It is nil where the pod does not
+// look reads a pod again of which nothing was heard for a while, before anything is
+// created for it: one that was deleted with its claims must not get new ones. It is nil where the pod does not
 // wait any more.
 func (t *term) look(ctx context.Context, pod *waiting) (*provision.Request, error) {
 	live := &corev1.Pod{}

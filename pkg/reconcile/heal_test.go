@@ -64,6 +64,7 @@ func TestLeavesAlone(t *testing.T) {
 		if err := w.pods.Add(pod.DeepCopy()); err != nil {
 			t.Fatal(err)
 		}
+		w.pods.Get("ns", name).heard = time.Now().Add(-time.Minute)
 		if change != nil {
 			change(pod)
 			if err := w.live.Create(t.Context(), pod); err != nil {
