@@ -36,8 +36,8 @@ type waiting struct {
 	uid     types.UID
 	created time.Time
 	heard   time.Time // when the API server said so
-	ended   bool // not Pending any more, or about to be deleted
-	partial bool // its hints are too many to be kept: they are to be read live
+	ended   bool      // not Pending any more, or about to be deleted
+	partial bool      // its hints are too many to be kept: they are to be read live
 }
 
 // Take cuts a pod down, for the store.
