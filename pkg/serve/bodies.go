@@ -1,8 +1,10 @@
 package serve
 
 import (
+	"io"
 	"net/http"
 	"sync/atomic"
+	"time"
 )
 
 const (
@@ -12,6 +14,8 @@ const (
 	largestBody = 4 << 20
 	// What all larger bodies may have together.
 	largeBodies = 8 * largestBody
+	// How long one that is refused may take to come in.
+	refusedBody = 5 * time.Second
 )
 
 // bodies bounds the memory that large bodies take while they come in and are answered. Without it a few connections on
@@ -28,6 +32,10 @@ func (b *bodies) limit(next http.Handler) http.Handler {
 		if size > smallBody {
 			defer b.taken.Add(-size)
 			if b.taken.Add(size) > largeBodies {
+				// Read all the same, which takes no memory: who still writes when the connection ends may not see
+				// the answer.
+				_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(refusedBody))
+				_, _ = io.Copy(io.Discard, io.LimitReader(r.Body, largestBody))
 				w.Header().Set("Retry-After", "1")
 				http.Error(w, "too many large bodies at once; try again", http.StatusServiceUnavailable)
 				return

@@ -14,7 +14,7 @@ import (
 type assailant struct {
 	address string
 	pool    *tls.Config
-	body    []byte        // most of a large one
+	body    []byte        // the beginning of a large one
 	let     atomic.Int64  // of its connections that were not refused before the handshake was complete
 	turns   chan struct{} // bound how many idle ones are being opened at once
 	tried   sync.WaitGroup

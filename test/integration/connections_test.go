@@ -33,7 +33,7 @@ func TestConnectionsByTheThousand(t *testing.T) {
 	ns, person := world.namespace(t), world.author(t)
 	a := &assailant{
 		address: world.in.Address, pool: &tls.Config{RootCAs: world.in.CAPool, MinVersion: tls.VersionTLS12},
-		body: bytes.Repeat([]byte(" "), 3<<20), turns: make(chan struct{}, 200),
+		body: bytes.Repeat([]byte(" "), 512<<10), turns: make(chan struct{}, 200),
 	}
 	passed, err := world.failOpen(t.Context())
 	if err != nil {
