@@ -162,7 +162,7 @@ func TestAnEventThatCannotBeWritten(t *testing.T) {
 	pod := newPod("ns", "p", "home")
 	pod.Annotations = map[string]string{"volumes.opensandbox.io/storage": "10 GB"}
 	w := newWorld(t, pod)
-	w.fails = func(verb string, object client.Object) error {
+	w.fails = func(_ string, object client.Object) error {
 		if _, is := object.(*corev1.Event); is {
 			return errors.New("no")
 		}
@@ -179,7 +179,7 @@ func TestAnEventThatCannotBeWritten(t *testing.T) {
 // TestPassingTrouble is told only where it stays.
 func TestPassingTrouble(t *testing.T) {
 	w := newWorld(t, newPod("ns", "p", "home"))
-	w.fails = func(verb string, object client.Object) error {
+	w.fails = func(_ string, object client.Object) error {
 		if _, is := object.(*corev1.PersistentVolumeClaim); is {
 			return apierrors.NewInternalError(errors.New("etcd is away"))
 		}

@@ -172,7 +172,7 @@ func TestAnOwnerThatWasMadeAnew(t *testing.T) {
 // TestASharedClaimIsToldOf also where that fails at first.
 func TestASharedClaimIsToldOf(t *testing.T) {
 	w := newWorld(t, ownedAlone(ours("home", time.Hour), "s", "uid-s"), of(newPod("ns", "second", "home"), "t", "uid-t"))
-	w.fails = func(verb string, object client.Object) error {
+	w.fails = func(_ string, object client.Object) error {
 		if _, is := object.(*corev1.Event); is {
 			return errors.New("no")
 		}
@@ -195,7 +195,7 @@ func TestASharedClaimIsToldOf(t *testing.T) {
 func TestOrphansCountWithoutEvents(t *testing.T) {
 	w, p := amongOthers(t)
 	w.DeleteOrphans = true
-	w.fails = func(verb string, object client.Object) error {
+	w.fails = func(_ string, object client.Object) error {
 		if _, is := object.(*corev1.Event); is {
 			return forbidden("exceeded quota: count/events")
 		}

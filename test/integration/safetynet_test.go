@@ -294,7 +294,7 @@ func TestEachMissingPermissionOfTheSafetyNet(t *testing.T) {
 			t.Run("without it", func(t *testing.T) {
 				world.without(t, test.resource, test.verbs...)
 				ns = test.begin(t)
-				waitFor(t, healing, "the log says so", func(ctx context.Context) error {
+				waitFor(t, healing, "the log says so", func(context.Context) error {
 					content, err := os.ReadFile(world.webhook.LogPath)
 					if err == nil && !bytes.Contains(logSince(content, begun), []byte(test.says)) {
 						err = fmt.Errorf("it does not say %q", test.says)
