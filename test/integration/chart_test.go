@@ -74,7 +74,7 @@ func document(t *testing.T, text, kind string, object any) {
 func TestChartIsTaken(t *testing.T) {
 	rendered := chart(t)
 	// By another name: the ground's own objects have the chart's.
-	others := strings.ReplaceAll(rendered, "name: ensure-volumes\n", "name: chart\n")
+	others := strings.NewReplacer("name: ensure-volumes\n", "name: chart\n", "name: ensure-volumes-lease\n", "name: chart-lease\n").Replace(rendered)
 	output, err := world.cp.Kubectl(t.Context(), others, "create", "--dry-run=server", "-f", "-")
 	if err != nil || strings.Contains(output, "Warning") {
 		t.Errorf("%v\n%s", err, output)
