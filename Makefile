@@ -79,7 +79,7 @@ test: race-detector engine-packages cluster-binaries build image helm ## everyth
 	go run ./test/fuzz -time 20s
 
 .PHONY: e2e
-e2e: node-binaries build helm image ## the whole on a real cluster of one node; as root; 30 minutes
+e2e: node-binaries build helm image ## the whole on a real cluster of one node; as root; 25 minutes
 	go test -count=1 ./charts/...
 	go test -count=1 -v -timeout 60m ./test/e2e
 
