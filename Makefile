@@ -73,9 +73,11 @@ helm: ## bin/helm, for the chart; 5 minutes the first time
 test: race-detector engine-packages cluster-binaries build image helm ## everything that can be proved without a node; 12 minutes
 	go test -count=1 -timeout 10m ./build/... ./charts/... ./cmd/... ./config/... ./examples/...
 	CGO_ENABLED=1 go test -race -timeout 10m ./pkg/...
+	go test -timeout 10m ./pkg/authority # its simulation too, which has nothing for the race detector
 	cd test/cluster && go test -count=1 -timeout 10m . ./internal/... # without ./node, which needs one
 	cd test/certmanager && go test -count=1 ./...
-	go test -count=1 -p 1 -timeout 20m $$(go list ./test/... | grep -v /test/e2e) # which needs a node
+	go test -count=1 -timeout 10m ./test/integration # alone: it holds deadlines under load
+	go test -count=1 -p 2 -timeout 15m $$(go list ./test/... | grep -v -e /test/integration$$ -e /test/e2e$$) # the last needs a node
 	go run ./test/fuzz -time 20s
 
 .PHONY: e2e
@@ -91,7 +93,7 @@ soak:
 	@mkdir -p .run
 	go run ./test/fuzz -time 15m -result .run/soak-fuzz.txt
 else
-soak: node-binaries build helm image ## the same in full: PART=rollout, certificates, boot, safetyNet or safety; 10 to 30 minutes each; PART=fuzz: 15 minutes for each target
+soak: node-binaries build helm image ## the same in full: PART=rollout, certificates, boot, safetyNet, safety or fuzz; 10 to 50 minutes each
 	@mkdir -p .run
 	@rm -f .run/soak-$(PART).txt
 	@part=$(PART); folder=test/e2e; [ ! -d "test/$$part" ] || folder=test/$$part; \

@@ -1,3 +1,7 @@
+//go:build !race
+
+// It is of one goroutine, so that the race detector has nothing to find, and takes six times as long.
+
 package authority
 
 import (

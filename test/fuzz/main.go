@@ -1,7 +1,7 @@
-// Command fuzz runs every fuzz target below pkg, one after the other, for a time
-// each, and says what came of it. `make test` runs it with 20 s, `make soak
-// PART=fuzz` with 15 minutes. What a target finds, Go writes to its package's
-// testdata/fuzz, to be committed with the mend.
+// Command fuzz runs every fuzz target below pkg for a time each, as many at once
+// as there are cores and each on one of them, and says what came of it. `make test`
+// runs it with 20 s, `make soak PART=fuzz` with 15 minutes. What a target finds, Go
+// writes to its package's testdata/fuzz, to be committed with the mend.
 package main
 
 import (
@@ -17,7 +17,10 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"runtime"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -55,22 +58,43 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	lines := append([]string{fmt.Sprintf("fuzz targets, %s each", *long)}, facts...)
-	var failed error
-	for _, t := range all {
-		if !strings.Contains(t.String(), *only) {
-			continue
-		}
-		line, err := t.run(ctx, root, *long, stdout)
-		failed = errors.Join(failed, err)
-		lines = append(lines, line)
+	all = slices.DeleteFunc(all, func(t target) bool { return !strings.Contains(t.String(), *only) })
+	if len(all) == 0 {
+		return fmt.Errorf("no fuzz target has %q in its name", *only)
 	}
-	text := strings.Join(lines, "\n- ") + "\n"
+	atOnce := runtime.GOMAXPROCS(0)
+	said, errs := make([]string, len(all)), make([]error, len(all))
+	free := make(chan struct{}, atOnce)
+	var wg sync.WaitGroup
+	progress := &whole{to: stdout}
+	for i, t := range all {
+		free <- struct{}{}
+		wg.Go(func() {
+			said[i], errs[i] = t.run(ctx, root, *long, progress)
+			<-free
+		})
+	}
+	wg.Wait()
+	failed := errors.Join(errs...)
+	about := fmt.Sprintf("fuzz targets, %s each on one core, %d at once", *long, atOnce)
+	text := strings.Join(slices.Concat([]string{about}, facts, said), "\n- ") + "\n"
 	fmt.Fprint(stdout, "\n", text)
 	if *result != "" {
 		failed = errors.Join(failed, os.WriteFile(*result, []byte(text), 0o644))
 	}
 	return failed
+}
+
+// whole lets several write, one at a time.
+type whole struct {
+	mu sync.Mutex
+	to io.Writer
+}
+
+func (w *whole) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.to.Write(p)
 }
 
 // target is a fuzz target.
@@ -103,17 +127,18 @@ func targets(root string) (all []target, err error) {
 
 // run fuzzes and returns a line that says what came of it.
 func (t target) run(ctx context.Context, root string, long time.Duration, progress io.Writer) (string, error) {
-	fmt.Fprintln(progress, t)
+	fmt.Fprintln(progress, t, "begins")
 	var out bytes.Buffer
 	// By default each new input is made smaller for a minute, in which nothing new is tried.
-	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-fuzz", "^"+t.name+"$", "-fuzztime", long.String(), "-fuzzminimizetime", "100x", "./"+t.folder)
+	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-fuzz", "^"+t.name+"$", "-fuzztime", long.String(), "-fuzzminimizetime", "100x", "-parallel", "1", "./"+t.folder)
 	cmd.Dir = root
-	cmd.Stdout = io.MultiWriter(&out, progress)
-	cmd.Stderr = cmd.Stdout
+	cmd.Stdout, cmd.Stderr = &out, &out
 	// go test passes an interrupt on, and its workers end; killed, it would leave them behind.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = time.Minute
-	if err := cmd.Run(); err != nil {
+	err := cmd.Run()
+	fmt.Fprintf(progress, "%s ends\n%s", t, &out)
+	if err != nil {
 		return t.String() + ": FAILED", fmt.Errorf("%s: %w", t, err)
 	}
 	counted := regexp.MustCompile(`execs: (\d+)`).FindAllSubmatch(out.Bytes(), -1)
