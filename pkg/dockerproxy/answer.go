@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/ensure-volumes/ensure-volumes/pkg/claim"
@@ -56,6 +57,19 @@ func (p *Proxy) answer(response *http.Response) error {
 		return with
 	})
 }
+
+// buffers are those through which answers pass, kept for the next: a new one for each
+// would be most of what the companion allocates.
+type buffers struct{ free sync.Pool }
+
+func (b *buffers) Get() []byte {
+	if kept, ok := b.free.Get().(*[]byte); ok {
+		return *kept
+	}
+	return make([]byte, chunk)
+}
+
+func (b *buffers) Put(buffer []byte) { b.free.Put(&buffer) }
 
 // volumeAnswer counts a volume that is new: the answer shows the labels it has.
 func (p *Proxy) volumeAnswer(response *http.Response, plan *plan) error {

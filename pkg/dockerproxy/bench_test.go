@@ -1,7 +1,9 @@
 package dockerproxy
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -41,6 +43,45 @@ func BenchmarkLook(b *testing.B) {
 					b.Fatal(err)
 				}
 				response.Body.Close()
+			}
+		})
+	}
+}
+
+// BenchmarkCreate is a create, through the companion to an engine that answers at once.
+func BenchmarkCreate(b *testing.B) {
+	socket, _ := standInProxy(b, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if r.Method == http.MethodGet {
+			_ = json.NewEncoder(w).Encode(&volume{Name: "data", Driver: "local"})
+			return
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.WriteHeader(http.StatusCreated)
+		_, _ = io.WriteString(w, `{"Id":"1","Warnings":[]}`)
+	}, nil, "1.42")
+	for _, row := range []struct{ name, host string }{
+		{"bare", `{"NetworkMode":"none"}`},
+		{"existing", `{"NetworkMode":"none","Binds":["data:/d"]}`},
+	} {
+		b.Run(row.name, func(b *testing.B) {
+			conn, err := net.Dial("unix", socket)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer hangUp(conn)
+			body := `{"Image":"x","Cmd":["true"],"Labels":{"a":"b"},"HostConfig":` + row.host + `}`
+			request := []byte(fmt.Sprintf("POST /v1.41/containers/create HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
+			answer := make([]byte, 4096)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := conn.Write(request); err != nil {
+					b.Fatal(err)
+				}
+				n, err := conn.Read(answer)
+				if err != nil || !bytes.HasPrefix(answer[:n], []byte("HTTP/1.1 201 ")) {
+					b.Fatalf("%s, %v", answer[:n], err)
+				}
 			}
 		})
 	}

@@ -27,8 +27,12 @@ func (p *Proxy) look(ctx context.Context, names []string) (map[string]*volume, e
 	}
 	volumes, errs := make([]*volume, len(names)), make([]error, len(names))
 	var wg sync.WaitGroup
-	for i, name := range names {
-		wg.Go(func() { volumes[i], errs[i] = p.engine.volume(ctx, name) })
+	one := func(i int) { volumes[i], errs[i] = p.engine.volume(ctx, names[i]) }
+	for i := 1; i < len(names); i++ {
+		wg.Go(func() { one(i) })
+	}
+	if len(names) > 0 {
+		one(0) // nearly always the only one, for which nobody need be woken
 	}
 	wg.Wait()
 	found := make(map[string]*volume, len(names))

@@ -2,6 +2,7 @@ package dockerproxy
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/ensure-volumes/ensure-volumes/pkg/claim"
+	"github.com/ensure-volumes/ensure-volumes/pkg/jsonscan"
 )
 
 // object is a JSON object whose members keep their bytes.
@@ -30,39 +32,27 @@ func readObject(raw []byte, known ...string) (object, error) {
 		return object{raw: []byte("{}")}, nil
 	}
 	o := object{raw: raw}
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	tok, err := dec.Token()
-	if err != nil {
-		return o, err
-	}
-	if tok != json.Delim('{') {
+	s := jsonscan.New(raw)
+	if s.Kind() != jsonscan.Object {
 		return o, errors.New("it must be a JSON object")
 	}
 	seen := map[string]bool{}
-	for dec.More() {
-		tok, err := dec.Token()
-		if err != nil {
-			return o, err
-		}
-		key, _ := tok.(string)
-		var value json.RawMessage
-		if err := dec.Decode(&value); err != nil {
-			return o, err
-		}
+	var wrong error // the first
+	for text := range s.Members() {
+		key := s.Keep(text)
+		start, end := s.Span()
 		if seen[key] {
-			return o, fmt.Errorf("key %s stands twice; give it once", claim.Quote(key, 64))
+			wrong = cmp.Or(wrong, fmt.Errorf("key %s stands twice; give it once", claim.Quote(key, 64)))
 		}
 		seen[key] = true
 		for _, k := range known {
 			if k != key && strings.EqualFold(k, key) {
-				return o, fmt.Errorf("unknown key %s; write it as %q", claim.Quote(key, 64), k)
+				wrong = cmp.Or(wrong, fmt.Errorf("unknown key %s; write it as %q", claim.Quote(key, 64), k))
 			}
 		}
-		end := int(dec.InputOffset())
-		o.members = append(o.members, member{key: key, start: end - len(value), end: end})
+		o.members = append(o.members, member{key: key, start: start, end: end})
 	}
-	_, err = dec.Token()
-	return o, err
+	return o, cmp.Or(s.End(), wrong)
 }
 
 // value is the member's bytes, nil where there is none.

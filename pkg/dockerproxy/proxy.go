@@ -53,6 +53,7 @@ func New(socket string, c *Config, state *State, metrics *Metrics, log logr.Logg
 		Transport:      p.engine,
 		Rewrite:        rewrite,
 		ModifyResponse: p.answer,
+		BufferPool:     new(buffers),
 		ErrorLog:       slog.NewLogLogger(logr.ToSlogHandler(log), slog.LevelDebug),
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			// Retain tells once that the engine is gone.

@@ -76,12 +76,12 @@ func (p *Proxy) follow(ctx context.Context, reached func()) error {
 			}
 		}
 	})
+	if err := p.Ping(ctx); err == nil {
+		reached()
+	}
 	for {
 		var again <-chan time.Time
-		err := p.settle(ctx)
-		if err == nil {
-			reached()
-		} else {
+		if err := p.settle(ctx); err != nil {
 			again = time.After(retryRemoval)
 			if !lost(err) && ctx.Err() == nil { // where it is, the events have ended too
 				p.log.Error(err, "some volumes may outlive their last container", "retry", retryRemoval.String())
@@ -103,7 +103,7 @@ func (p *Proxy) settle(ctx context.Context) error {
 	// First, so that what is recorded meanwhile does not count as gone.
 	known := p.state.All()
 	if len(known) == 0 {
-		return p.Ping(ctx)
+		return nil // most removals are of containers that nothing goes with
 	}
 	engine, err := p.engine.identity(ctx)
 	if err != nil {

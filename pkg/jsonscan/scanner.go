@@ -143,6 +143,15 @@ func (s *Scanner) Discard() {
 	}
 }
 
+// Span reads one value of whatever kind and is where it stands in the text. After an
+// error what it spans is nothing to rely on.
+func (s *Scanner) Span() (start, end int) {
+	s.peek()
+	start = s.at
+	s.Discard()
+	return start, s.at
+}
+
 // End is the first error, or says that more follows than one document.
 func (s *Scanner) End() error {
 	if s.peek(); s.at < len(s.text) && s.err == nil {

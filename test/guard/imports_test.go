@@ -56,13 +56,13 @@ var mayImport = map[string][]string{
 	"pkg/logging":     {},
 	"pkg/claim":       {"pkg/jsonscan"},
 	"pkg/jsonscan":    {},
-	"pkg/dockerproxy": {"pkg/claim"},
+	"pkg/dockerproxy": {"pkg/claim", "pkg/jsonscan"},
 	"pkg/serve":       {},
 	"test/docs":       {},
 }
 
-// TestImportDirections: cmd/webhook → explain → mutate → provision → claim ← dockerproxy ← cmd/companion; reconcile → provision → records; claim and
-// mutate → jsonscan; serve, authority and logging by themselves.
+// TestImportDirections: cmd/webhook → explain → mutate → provision → claim ← dockerproxy ← cmd/companion; reconcile → provision → records; claim,
+// mutate and dockerproxy → jsonscan; serve, authority and logging by themselves.
 func TestImportDirections(t *testing.T) {
 	for _, p := range list(t, "./cmd/...", "./pkg/...", "./test/docs") {
 		name := strings.TrimPrefix(p.ImportPath, module)
