@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
+	"net/http"
 	"time"
 
 	"github.com/ensure-volumes/ensure-volumes/test/engine"
@@ -77,19 +79,63 @@ func binding(name string) map[string]any {
 	return map[string]any{"NetworkMode": "none", "Binds": []string{name + ":/target"}}
 }
 
+// createWith makes a container that uses a volume. Through the copier it is what the
+// companion has to ask of the engine, in the client's own words: whether the volume
+// exists, and then a create with the volume written as a Mount.
+func (b *bench) createWith(ctx context.Context, a *arm, name string) (id string, took time.Duration, err error) {
+	if a != b.copier {
+		return b.create(ctx, a, binding(name), "true")
+	}
+	begin := time.Now().UTC()
+	looked, err := a.look(ctx, name)
+	if err != nil {
+		return "", 0, err
+	}
+	mount := map[string]any{"Type": "volume", "Source": name, "Target": "/target", "VolumeOptions": map[string]any{
+		"DriverConfig": map[string]any{"Name": "local"},
+		// As many as the companion gives it.
+		"Labels": map[string]string{
+			"class": "bench", "volumes.opensandbox.io/storageClass": "bench",
+			"app.kubernetes.io/managed-by": "ensure-volumes", "volumes.opensandbox.io/created": begin.Format(time.RFC3339Nano),
+		},
+	}}
+	id, took, err = b.create(ctx, a, map[string]any{"NetworkMode": "none", "Binds": []string{}, "Mounts": []any{mount}}, "true")
+	return id, looked + took, err
+}
+
+// look asks for a volume that may be missing.
+func (a *arm) look(ctx context.Context, name string) (time.Duration, error) {
+	request, err := a.request(ctx, http.MethodGet, "/volumes/"+name, nil)
+	if err != nil {
+		return 0, err
+	}
+	begin := time.Now()
+	response, err := a.client.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	defer response.Body.Close()
+	_, err = io.Copy(io.Discard, response.Body)
+	took := time.Since(begin)
+	if err == nil && response.StatusCode != http.StatusOK && response.StatusCode != http.StatusNotFound {
+		err = fmt.Errorf("looking for volume %s: %s", name, response.Status)
+	}
+	return took, err
+}
+
 func (b *bench) createExisting(ctx context.Context, a *arm) (time.Duration, error) {
-	id, took, err := b.create(ctx, a, binding(b.existing), "true")
+	id, took, err := b.createWith(ctx, a, b.existing)
 	if err != nil {
 		return 0, err
 	}
 	return took, b.remove(ctx, id)
 }
 
-// createMissing has the engine make a volume: bare on one side, of its class on the other.
+// createMissing has the engine make a volume: bare directly, else of its class.
 func (b *bench) createMissing(ctx context.Context, a *arm) (time.Duration, error) {
 	b.made++
 	name := fmt.Sprintf("missing-%d", b.made)
-	id, took, err := b.create(ctx, a, binding(name), "true")
+	id, took, err := b.createWith(ctx, a, name)
 	if err != nil {
 		return 0, err
 	}
@@ -97,7 +143,7 @@ func (b *bench) createMissing(ctx context.Context, a *arm) (time.Duration, error
 	if _, err := b.direct.call(ctx, "GET", "/volumes/"+name, nil, &v); err != nil {
 		return 0, err
 	}
-	if classed := v.Labels["class"] == "bench"; classed != (a == b.companion) {
+	if classed := v.Labels["class"] == "bench"; classed != (a != b.direct) {
 		return 0, fmt.Errorf("the volume has the labels %v", v.Labels)
 	}
 	if err := b.remove(ctx, id); err != nil {
