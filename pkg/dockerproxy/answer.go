@@ -62,6 +62,7 @@ func (p *Proxy) answer(response *http.Response) error {
 // would be most of what the companion allocates.
 type buffers struct{ free sync.Pool }
 
+// Get is a buffer of [chunk] bytes, used before or new.
 func (b *buffers) Get() []byte {
 	if kept, ok := b.free.Get().(*[]byte); ok {
 		return *kept
@@ -69,6 +70,7 @@ func (b *buffers) Get() []byte {
 	return make([]byte, chunk)
 }
 
+// Put gives a buffer back that nobody refers to any more.
 func (b *buffers) Put(buffer []byte) { b.free.Put(&buffer) }
 
 // volumeAnswer counts a volume that is new: the answer shows the labels it has.
