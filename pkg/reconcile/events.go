@@ -34,8 +34,12 @@ const maxMessage = 1024
 // note is what an Event says. The zero note says that all is well.
 type note struct {
 	reason, message string
-	passing         bool // not worth telling yet, and no sign that all is well
+	passing         bool      // not worth telling yet, and no sign that all is well
+	of              types.UID // the claim that it is about, where it may have to wait
 }
+
+// allWell is what there is to say once nothing stands in the way any more.
+var allWell = note{reason: reasonEnsured, message: "the pod's claims exist"}
 
 // digest tells notes apart. What a quota counts as used changes with every claim
 // of its tenant and is no news.
@@ -68,52 +72,51 @@ type stories struct {
 }
 
 type story struct {
-	failed bool           // as it was found the last time, told or not
-	told   digest         // what was told last
-	times  map[digest]int // how often each was told
+	failed bool   // as it was found the last time, told or not
+	any    bool   // whether anything was told
+	told   digest // what was told last
+	reason string // of that
 }
 
-// maxNotes bounds what is remembered of a pod whose trouble never says the same twice.
-const maxNotes = 16
-
-// turn notes what was found, and reports whether it is news, how often it is told
-// with this time, and whether the pod failed before. well is the digest of what is
-// told of nobody.
-func (s *stories) turn(pod types.UID, n note) (news bool, times int, failed bool) {
+// turn notes what was found, and returns the notes that are news by it: none where
+// it was told last. again reports whether something else was told before.
+func (s *stories) turn(pod types.UID, n note) (news []note, again bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.pods[pod]
 	if p == nil {
 		if n.reason == "" {
-			return false, 0, false
+			return nil, false
 		}
 		if s.pods == nil {
 			s.pods = map[types.UID]*story{}
 		}
-		p = &story{told: note{}.digest(), times: map[digest]int{}}
+		p = &story{told: note{}.digest()}
 		s.pods[pod] = p
 	}
-	failed, p.failed = p.failed, n.reason == reasonFailed
-	d := n.digest()
-	if p.told == d {
-		return false, 0, failed
+	p.failed = n.reason == reasonFailed
+	if p.told == n.digest() {
+		return nil, false
 	}
-	return true, p.times[d] + 1, failed
+	if p.reason == reasonFailed && n.reason != reasonFailed {
+		news = append(news, allWell)
+	}
+	if n.reason != "" {
+		news = append(news, n)
+	}
+	if len(news) == 0 {
+		p.told, p.reason = n.digest(), n.reason
+	}
+	return news, p.any
 }
 
 // wasTold notes that the note was told.
 func (s *stories) wasTold(pod types.UID, n note) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p := s.pods[pod]
-	if p == nil {
-		return
+	if p := s.pods[pod]; p != nil {
+		p.any, p.told, p.reason = true, n.digest(), n.reason
 	}
-	if len(p.times) >= maxNotes {
-		p.times = map[digest]int{}
-	}
-	p.told = n.digest()
-	p.times[p.told]++
 }
 
 func (s *stories) forget(pod types.UID) {
@@ -135,10 +138,11 @@ func (s *stories) failing() (n int) {
 }
 
 // tell writes what is news of a pod as an Event on it and on its controller. It
-// reports whether there was something to tell and it is told.
-func (t *term) tell(ctx context.Context, pod *waiting, n note) (told bool) {
+// reports whether there was something to tell and it is told; after an error it is
+// news the next time.
+func (t *term) tell(ctx context.Context, pod *waiting, n note) (told bool, err error) {
 	if n.passing {
-		return false
+		return false, nil
 	}
 	// A pod that goes meanwhile is not forgotten a second time.
 	defer func() {
@@ -146,32 +150,24 @@ func (t *term) tell(ctx context.Context, pod *waiting, n note) (told bool) {
 			t.stories.forget(pod.uid)
 		}
 	}()
-	news, times, failed := t.stories.turn(pod.uid, n)
-	if !news {
-		return false
-	}
-	var notes []note
-	if failed && n.reason != reasonFailed {
-		notes = append(notes, note{reason: reasonEnsured, message: "the pod's claims exist"})
-	}
-	if n.reason != "" {
-		notes = append(notes, n)
-	}
-	for _, shown := range notes {
-		if err := t.tellPod(ctx, pod, shown, times); err != nil {
+	news, again := t.stories.turn(pod.uid, n)
+	for _, shown := range news {
+		if err := t.tellPod(ctx, pod, shown, again); err != nil {
 			t.Log.Info("an Event could not be written", "namespace", pod.Namespace, "pod", pod.PodName, "reason", err.Error())
-			return false
+			return false, err
 		}
 	}
-	t.stories.wasTold(pod.uid, n)
-	return len(notes) > 0
+	if len(news) > 0 {
+		t.stories.wasTold(pod.uid, n)
+	}
+	return len(news) > 0, nil
 }
 
 // tellPod writes an Event on a pod and on its controller. A controller that no
 // Event can be about, such as one whose name is none, does not count.
-func (t *term) tellPod(ctx context.Context, pod *waiting, n note, times int) error {
+func (t *term) tellPod(ctx context.Context, pod *waiting, n note, again bool) error {
 	about := corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: pod.Namespace, Name: pod.PodName, UID: pod.uid}
-	if err := t.post(ctx, about, n, times); err != nil {
+	if err := t.post(ctx, about, n, again); err != nil {
 		return err
 	}
 	c := pod.Controller
@@ -179,7 +175,7 @@ func (t *term) tellPod(ctx context.Context, pod *waiting, n note, times int) err
 		return nil
 	}
 	about = corev1.ObjectReference{APIVersion: c.APIVersion, Kind: c.Kind, Namespace: pod.Namespace, Name: c.Name, UID: c.UID}
-	err := t.post(ctx, about, n, times)
+	err := t.post(ctx, about, n, again)
 	if apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) {
 		t.Log.Info("no Event can be about a pod's controller", "namespace", pod.Namespace, "pod", pod.PodName, "reason", err.Error())
 		return nil
@@ -190,19 +186,16 @@ func (t *term) tellPod(ctx context.Context, pod *waiting, n note, times int) err
 // post writes an Event. Its name follows from what it is about and what it says,
 // so that a successor does not tell again what this leader has told, nor one
 // replica of a controller what another has. Told once more after something else,
-// it is counted up.
-func (t *term) post(ctx context.Context, about corev1.ObjectReference, n note, times int) error {
+// it is counted up: again says that this leader has told something else, and whether
+// its predecessor had told that all was well, the Event of that says.
+func (t *term) post(ctx context.Context, about corev1.ObjectReference, n note, again bool) error {
 	now := metav1.Now()
 	kind := corev1.EventTypeWarning
 	if n.reason == reasonEnsured || n.reason == reasonOrphaned {
 		kind = corev1.EventTypeNormal
 	}
-	said := n.digest()
-	sum := sha256.Sum256(append([]byte(about.UID+"\n"), said[:]...))
-	suffix := "." + hex.EncodeToString(sum[:8])
-	name := strings.TrimRight(about.Name[:min(len(about.Name), 253-len(suffix))], ".-") + suffix
 	event := &corev1.Event{
-		ObjectMeta:          metav1.ObjectMeta{Namespace: about.Namespace, Name: name},
+		ObjectMeta:          metav1.ObjectMeta{Namespace: about.Namespace, Name: eventName(about, n)},
 		InvolvedObject:      about,
 		Reason:              n.reason,
 		Message:             cut(n.message, maxMessage),
@@ -212,17 +205,50 @@ func (t *term) post(ctx context.Context, about corev1.ObjectReference, n note, t
 		ReportingInstance:   t.Identity,
 		FirstTimestamp:      now,
 		LastTimestamp:       now,
-		Count:               int32(times),
+		Count:               1,
 	}
 	err := t.Ensurer.Live.Create(ctx, event)
 	if !apierrors.IsAlreadyExists(err) {
 		return err
 	}
-	if times < 2 {
+	if !again && n.reason != reasonFailed {
 		return nil
 	}
-	patch, _ := json.Marshal(map[string]any{"count": times, "lastTimestamp": now}) // of numbers and times: cannot fail
+	told, err := t.told(ctx, about, n)
+	if err != nil {
+		return err
+	}
+	if !again {
+		well, err := t.told(ctx, about, allWell)
+		switch {
+		case apierrors.IsNotFound(err):
+		case err != nil:
+			return err
+		default:
+			again = well.LastTimestamp.After(told.LastTimestamp.Time)
+		}
+	}
+	if !again {
+		return nil
+	}
+	patch, _ := json.Marshal(map[string]any{"count": told.Count + 1, "lastTimestamp": now}) // of numbers and times: cannot fail
 	return t.Ensurer.Live.Patch(ctx, event, client.RawPatch(types.MergePatchType, patch))
+}
+
+// told is the Event that says this already. We may not read Events; a patch that
+// changes nothing is answered with one.
+func (t *term) told(ctx context.Context, about corev1.ObjectReference, n note) (*corev1.Event, error) {
+	event := &corev1.Event{ObjectMeta: metav1.ObjectMeta{Namespace: about.Namespace, Name: eventName(about, n)}}
+	err := t.Ensurer.Live.Patch(ctx, event, client.RawPatch(types.MergePatchType, []byte("{}")))
+	return event, err
+}
+
+// eventName is the name of the Event that says this of an object.
+func eventName(about corev1.ObjectReference, n note) string {
+	said := n.digest()
+	sum := sha256.Sum256(append([]byte(about.UID+"\n"), said[:]...))
+	suffix := "." + hex.EncodeToString(sum[:8])
+	return strings.TrimRight(about.Name[:min(len(about.Name), 253-len(suffix))], ".-") + suffix
 }
 
 func cut(s string, limit int) string {

@@ -122,8 +122,12 @@ func (t *term) keep(ctx context.Context, key types.NamespacedName) (again bool, 
 		return false, err
 	}
 	pods, untold := t.suspicions.of(key)
-	if untold != nil {
+	if untold != nil && untold.of == pvc.UID {
 		return false, t.tellShared(ctx, pvc, untold)
+	}
+	if untold != nil { // of a claim that is no more
+		t.suspicions.tell(key, nil)
+		t.suspicions.clear(key)
 	}
 	owner, uid := provision.ExclusiveOwner(pvc)
 	if uid == "" || pvc.DeletionTimestamp != nil {
@@ -143,14 +147,14 @@ func (t *term) keep(ctx context.Context, key types.NamespacedName) (again bool, 
 	}
 	t.Metrics.shared()
 	t.Log.Info("kept a claim for its second user", "namespace", key.Namespace, "claim", key.Name, "pod", second, "owner", owner)
-	n := &note{reason: reasonShared, message: "Pod " + second + " uses the claim, which belonged to " + claim.Printable(owner, 320) +
+	n := &note{of: pvc.UID, reason: reasonShared, message: "Pod " + second + " uses the claim, which belonged to " + claim.Printable(owner, 320) +
 		" (uid " + claim.Printable(string(uid), 64) + ") alone: it is kept when that is deleted; delete it where nobody needs it any more"}
 	t.suspicions.tell(key, n)
 	return false, t.tellShared(ctx, pvc, n)
 }
 
 func (t *term) tellShared(ctx context.Context, pvc *corev1.PersistentVolumeClaim, n *note) error {
-	if err := t.post(ctx, aboutClaim(pvc), *n, 1); err != nil {
+	if err := t.post(ctx, aboutClaim(pvc), *n, false); err != nil {
 		return fmt.Errorf("the claim is kept; writing an Event about it: %w", err)
 	}
 	key := client.ObjectKeyFromObject(pvc)

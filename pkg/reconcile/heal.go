@@ -19,12 +19,22 @@ import (
 // told: the pauses until then are about eight seconds.
 const toldAfter = 4
 
+// toTell is how much of [patience] is left for an Event where an API server has taken
+// all the rest.
+const toTell = 2 * time.Second
+
 // heal sees to one pod that waits. It reports whether to come back: something
 // stands in the way that nobody will report as gone.
 func (t *term) heal(ctx context.Context, key types.NamespacedName) (again bool) {
 	pod := t.pods.Get(key.Namespace, key.Name)
 	if pod == nil || !t.Synced() {
 		return pod != nil
+	}
+	telling := ctx
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-toTell))
+		defer cancel()
 	}
 	tries := t.podsDue.NumRequeues(key)
 	if t.suspect(pod) && tries == 0 {
@@ -55,10 +65,11 @@ func (t *term) heal(ctx context.Context, key types.NamespacedName) (again bool) 
 		t.Metrics.created(len(result.Created))
 		t.Log.Info("created claims for a pod that waits", "namespace", key.Namespace, "pod", key.Name, "claims", result.Created)
 	}
-	if t.tell(ctx, pod, chapter(result, err, tries)) {
+	told, untold := t.tell(telling, pod, chapter(result, err, tries))
+	if told {
 		t.Metrics.drifted(len(result.Drift))
 	}
-	return err != nil
+	return err != nil || untold != nil
 }
 
 // lacks reports whether a claim of the pod seems to be missing.

@@ -1,7 +1,9 @@
 package reconcile
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -140,12 +142,20 @@ func TestTellsOnceForEachChange(t *testing.T) {
 	if w.stories.failing() != 0 {
 		t.Errorf("%d pods fail", w.stories.failing())
 	}
-	// A successor knows nothing of what was told, and does not tell it again.
+	// A successor knows nothing of what was told. What has come back after all was well is told,
+	// and that it is well again, too.
+	later(w, well)
 	w.stories = stories{}
 	if err := w.live.Delete(t.Context(), w.claim("home")); err != nil {
 		t.Fatal(err)
 	}
-	step(sixSaid, true, event("Pod/p", well), event("Pod/p", six), event("Pod/p", twice), event("Sandbox/s", well), event("Sandbox/s", six), event("Sandbox/s", twice))
+	sixTwice, wellTwice := strings.Replace(six, "x1", "x2", 1), strings.Replace(well, "x1", "x2", 1)
+	step(sixSaid, true, event("Pod/p", well), event("Pod/p", twice), event("Pod/p", sixTwice), event("Sandbox/s", well), event("Sandbox/s", twice), event("Sandbox/s", sixTwice))
+	// Another one finds it as it was told, and does not tell it again.
+	later(w, sixTwice)
+	w.stories = stories{}
+	step(sixSaid, true, event("Pod/p", well), event("Pod/p", twice), event("Pod/p", sixTwice), event("Sandbox/s", well), event("Sandbox/s", twice), event("Sandbox/s", sixTwice))
+	step("", false, event("Pod/p", wellTwice), event("Pod/p", twice), event("Pod/p", sixTwice), event("Sandbox/s", wellTwice), event("Sandbox/s", twice), event("Sandbox/s", sixTwice))
 	// What is remembered of a pod goes with it.
 	if err := w.live.Delete(t.Context(), newPod("ns", "p")); err != nil {
 		t.Fatal(err)
@@ -154,6 +164,76 @@ func TestTellsOnceForEachChange(t *testing.T) {
 	w.sync()
 	if len(w.stories.pods) != 0 {
 		t.Errorf("%d pods are remembered", len(w.stories.pods))
+	}
+}
+
+// later makes Events of which a text says "type reason xN: message" a minute younger: they know seconds only.
+func later(w *world, text string) {
+	w.Helper()
+	var list corev1.EventList
+	if err := w.live.List(context.Background(), &list); err != nil {
+		w.Fatal(err)
+	}
+	for _, e := range list.Items {
+		if fmt.Sprintf("%s %s x%d: %s", e.Type, e.Reason, e.Count, e.Message) == text {
+			e.LastTimestamp = metav1.NewTime(e.LastTimestamp.Add(time.Minute))
+			if err := w.live.Update(context.Background(), &e); err != nil {
+				w.Fatal(err)
+			}
+		}
+	}
+}
+
+// TestTheEndIsToldInTheEnd: an Event that says that all is well, or warns, is tried again where it could not be written.
+func TestTheEndIsToldInTheEnd(t *testing.T) {
+	w := newWorld(t, newPod("ns", "p", "home"))
+	refused, lost := true, false
+	w.fails = func(verb string, object client.Object) error {
+		switch object.(type) {
+		case *corev1.PersistentVolumeClaim:
+			if refused && verb == "create" {
+				return forbidden("no room")
+			}
+		case *corev1.Event:
+			if lost {
+				return apierrors.NewTooManyRequestsError("later")
+			}
+		}
+		return nil
+	}
+	if !w.heal(t.Context(), named("p")) {
+		t.Error("what failed does not come back")
+	}
+	refused, lost = false, true
+	if !w.heal(t.Context(), named("p")) {
+		t.Error("what could not be told does not come back")
+	}
+	lost = false
+	if w.heal(t.Context(), named("p")) {
+		t.Error("what was told comes back")
+	}
+	if got, want := w.events(), []string{"Pod/p Normal ClaimsEnsured x1: the pod's claims exist", "Pod/p Warning FailedEnsureClaims x1: no room"}; !slices.Equal(got, want) {
+		t.Errorf("events %q, want %q", got, want)
+	}
+}
+
+// TestAnAPIServerThatHangs: what takes all the time there is leaves enough to tell of it.
+func TestAnAPIServerThatHangs(t *testing.T) {
+	w := newWorld(t, newPod("ns", "p", "home"))
+	ctx, cancel := context.WithTimeout(t.Context(), toTell+100*time.Millisecond)
+	defer cancel()
+	for range toldAfter {
+		w.podsDue.AddRateLimited(named("p"))
+	}
+	w.hangs = func(verb string, object client.Object) bool {
+		_, is := object.(*corev1.PersistentVolumeClaim)
+		return is && verb == "create"
+	}
+	if !w.heal(ctx, named("p")) {
+		t.Error("it does not come back")
+	}
+	if got, want := w.events(), []string{"Pod/p Warning FailedEnsureClaims x1: the API server does not answer in time; it is asked again"}; !slices.Equal(got, want) {
+		t.Errorf("events %q, want %q", got, want)
 	}
 }
 

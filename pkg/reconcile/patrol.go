@@ -197,7 +197,7 @@ func (p *patrol) tellOrphan(ctx context.Context, pvc *corev1.PersistentVolumeCla
 		reason: reasonOrphaned,
 		message: "the claim was created for Pod " + claim.Quote(pvc.Annotations[claim.KeyCreatedFor], 253) +
 			", was never bound, and no pod refers to it: " + next,
-	}, 1)
+	}, false)
 	if err != nil {
 		return fmt.Errorf("writing an Event about PersistentVolumeClaim %s/%s: %w", pvc.Namespace, pvc.Name, err)
 	}
@@ -256,7 +256,7 @@ func (p *patrol) tellForeign(ctx context.Context, key types.NamespacedName) (cal
 	err := p.Ensurer.Live.Get(ctx, key, pvc)
 	if err == nil {
 		err = p.post(ctx, aboutClaim(pvc), note{reason: reasonForeign, message: "the claim carries the labels of ensure-volumes, which did not create it: " +
-			"it is a copy, or was restored; it is used like any other and never deleted with a sandbox"}, 1)
+			"it is a copy, or was restored; it is used like any other, and ensure-volumes never deletes it; with an owner of its own, Kubernetes does"}, false)
 	}
 	if client.IgnoreNotFound(err) != nil {
 		p.Log.Info("a foreign claim could not be told of", "namespace", key.Namespace, "claim", key.Name, "reason", err.Error())

@@ -61,7 +61,7 @@ func TestOrphans(t *testing.T) {
 	const text = ` Normal ClaimOrphaned x1: the claim was created for Pod "some-pod", was never bound, and no pod refers to it: it is kept; delete it where nobody needs it`
 	want := []string{
 		"PersistentVolumeClaim/copied Warning ClaimForeign x1: the claim carries the labels of ensure-volumes, which did not create it: " +
-			"it is a copy, or was restored; it is used like any other and never deleted with a sandbox",
+			"it is a copy, or was restored; it is used like any other, and ensure-volumes never deletes it; with an owner of its own, Kubernetes does",
 		"PersistentVolumeClaim/old-orphan" + text, "PersistentVolumeClaim/orphan" + text,
 	}
 	if got := w.events(); !slices.Equal(got, want) {

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -30,6 +31,7 @@ type world struct {
 	*term
 	live  client.WithWatch
 	fails func(verb string, object client.Object) error
+	hangs func(verb string, object client.Object) bool // until the caller gives up
 
 	mu    sync.Mutex
 	calls []string
@@ -64,7 +66,10 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 				return c.Get(ctx, key, object, o...)
 			},
 			Create: func(ctx context.Context, c client.WithWatch, object client.Object, o ...client.CreateOption) error {
-				if err := note("create", object); err != nil {
+				if w.hangs != nil && w.hangs("create", object) {
+					<-ctx.Done()
+				}
+				if err := cmp.Or(note("create", object), ctx.Err()); err != nil {
 					return err
 				}
 				object.SetCreationTimestamp(metav1.Now())

@@ -1,8 +1,10 @@
 package e2e
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -86,6 +88,7 @@ type orphans struct {
 	left        map[types.NamespacedName]types.UID
 	others      map[types.NamespacedName]types.UID
 	first, last time.Time // they were made between these
+	early       <-chan error
 }
 
 // leaveOrphans has pods rejected, each in every way and with a claim of each
@@ -185,6 +188,30 @@ func (o *orphans) counted(t *testing.T, r *report) {
 	o.others[found] = o.left[found]
 	delete(o.left, found)
 	o.wantCounted(t, n-1)
+	o.early = o.lookEarly()
+}
+
+// lookEarly looks, whatever else goes on, just before the first may be deleted, and
+// says which are gone by then.
+func (o *orphans) lookEarly() <-chan error {
+	left, result := maps.Clone(o.left), make(chan error, 1)
+	go func() {
+		time.Sleep(time.Until(o.first.Add(deletedAge - 5*time.Second)))
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		var errs []error
+		for key, uid := range left {
+			c, err := o.clients.CoreV1().PersistentVolumeClaims(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
+			if err == nil && (c.UID != uid || c.DeletionTimestamp != nil) {
+				err = errors.New("it is deleted, or another")
+			}
+			if err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", key, err))
+			}
+		}
+		result <- errors.Join(errs...)
+	}()
+	return result
 }
 
 // wantCounted waits until the leader counts so many orphans, and the other replica none.
@@ -203,13 +230,8 @@ func (o *orphans) wantCounted(t *testing.T, n int) {
 // deleted holds that the orphans are deleted when they are old enough, and not
 // before, and nothing else is.
 func (o *orphans) deleted(t *testing.T, r *report) {
-	if early := o.first.Add(deletedAge - 5*time.Second); time.Now().Before(early) {
-		time.Sleep(time.Until(early))
-		for key, uid := range o.left {
-			if c := o.claim(t, key.Namespace, key.Name); c.UID != uid || c.DeletionTimestamp != nil {
-				t.Errorf("%s was deleted before its time", key)
-			}
-		}
+	if err := <-o.early; err != nil {
+		t.Errorf("before their time: %v", err)
 	}
 	time.Sleep(time.Until(o.first.Add(deletedAge)))
 	eventually(t, max(0, time.Until(o.last.Add(deletedAge)))+2*time.Minute, "they are gone", func() error {

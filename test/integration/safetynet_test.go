@@ -168,6 +168,61 @@ func TestDriftIsToldOfAPodThatWaits(t *testing.T) {
 	world.wantClaims(t, ns, "home")
 }
 
+// A pod whose controller is about to go gets no claim, and is told so.
+func TestAControllerThatGoesIsToldOfAPodThatWaits(t *testing.T) {
+	t.Parallel()
+	ns := world.quiet(t)
+	sb := world.owner(t, batchSandbox, ns, "sb1")
+	world.create(t, by(sb, pod(ns, "sb1-0", "home")))
+	sb.SetFinalizers([]string{"example.test/hold"})
+	if err := world.admin.Update(t.Context(), sb); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`))
+		if err := world.admin.Patch(context.Background(), sb, patch); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := world.admin.Delete(t.Context(), sb); err != nil {
+		t.Fatal(err)
+	}
+	world.switchOn(t, ns)
+	waitFor(t, healing, "it is told", func(context.Context) error {
+		if got := world.toldBySafetyNet(t, ns, "Pod", "sb1-0"); len(got) == 0 {
+			return errors.New("nothing is told")
+		}
+		return nil
+	})
+	world.toldOnce(t, "waits-controller-gone", ns, "Pod", "sb1-0")
+	world.wantClaims(t, ns)
+}
+
+// What is found of claims, of which no pod tells, is told on them.
+func TestWhatIsFoundOfClaimsIsTold(t *testing.T) {
+	t.Parallel()
+	ns := world.namespace(t)
+	restored := claim(ns, "restored", "1Gi")
+	restored.Labels = map[string]string{"app.kubernetes.io/managed-by": "ensure-volumes"}
+	restored.Annotations = map[string]string{domain + "/created": time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)}
+	world.create(t, restored)
+	sb := pod(ns, "sb1", "left")
+	world.create(t, sb)
+	world.wantClaims(t, ns, "left", "restored")
+	if err := world.admin.Delete(t.Context(), sb); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range [][2]string{{"foreign-claim", "restored"}, {"orphaned-claim", "left"}} {
+		waitFor(t, 3*time.Minute, "it is told of claim "+row[1], func(context.Context) error {
+			if got := world.toldBySafetyNet(t, ns, "PersistentVolumeClaim", row[1]); len(got) == 0 {
+				return errors.New("nothing is told")
+			}
+			return nil
+		})
+		world.toldOnce(t, row[0], ns, "PersistentVolumeClaim", row[1])
+	}
+}
+
 // toldOnce holds that there is one Event of ours about an object, with the words
 // that docs/errors.md has.
 func (g *ground) toldOnce(t *testing.T, row, ns, kind, name string) {
