@@ -39,10 +39,13 @@ func readObject(raw []byte, known ...string) (object, error) {
 	seen := map[string]bool{}
 	var wrong error // the first
 	for text := range s.Members() {
+		if wrong != nil {
+			continue
+		}
 		key := s.Keep(text)
 		start, end := s.Span()
 		if seen[key] {
-			wrong = cmp.Or(wrong, fmt.Errorf("key %s stands twice; give it once", claim.Quote(key, 64)))
+			wrong = fmt.Errorf("key %s stands twice; give it once", claim.Quote(key, 64))
 		}
 		seen[key] = true
 		for _, k := range known {

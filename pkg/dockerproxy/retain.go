@@ -1,6 +1,7 @@
 package dockerproxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -76,12 +77,14 @@ func (p *Proxy) follow(ctx context.Context, reached func()) error {
 			}
 		}
 	})
-	if err := p.Ping(ctx); err == nil {
-		reached()
-	}
+	pinged := p.Ping(ctx)
 	for {
 		var again <-chan time.Time
-		if err := p.settle(ctx); err != nil {
+		err := cmp.Or(pinged, p.settle(ctx))
+		if err == nil {
+			reached()
+		} else {
+			pinged = nil // whether it answers, the next removal will show
 			again = time.After(retryRemoval)
 			if !lost(err) && ctx.Err() == nil { // where it is, the events have ended too
 				p.log.Error(err, "some volumes may outlive their last container", "retry", retryRemoval.String())
