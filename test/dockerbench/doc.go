@@ -1,5 +1,5 @@
-// Command dockerbench measures what the companion costs: the same requests
-// straight to an engine of its own, through the companion's binary in front of it
+// Command dockerbench measures what the companion costs: the same containers,
+// asked for straight from an engine of its own, through the companion's binary in front of it
 // and through the least that a proxy can be, one after the other in one run, and
 // prints a table in Markdown for docs/performance.md. `make bench-docker` runs it;
 // `make test` runs the same code with few rounds and little data.

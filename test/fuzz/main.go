@@ -69,12 +69,18 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	progress := &whole{to: stdout}
 	for i, t := range all {
 		free <- struct{}{}
+		if ctx.Err() != nil {
+			break
+		}
 		wg.Go(func() {
 			said[i], errs[i] = t.run(ctx, root, *long, progress)
 			<-free
 		})
 	}
 	wg.Wait()
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("interrupted: %w", err)
+	}
 	failed := errors.Join(errs...)
 	about := fmt.Sprintf("fuzz targets, %s each on one core, %d at once", *long, atOnce)
 	text := strings.Join(slices.Concat([]string{about}, facts, said), "\n- ") + "\n"
@@ -133,8 +139,9 @@ func (t target) run(ctx context.Context, root string, long time.Duration, progre
 	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-fuzz", "^"+t.name+"$", "-fuzztime", long.String(), "-fuzzminimizetime", "100x", "-parallel", "1", "./"+t.folder)
 	cmd.Dir = root
 	cmd.Stdout, cmd.Stderr = &out, &out
-	// go test passes an interrupt on, and its workers end; killed, it would leave them behind.
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	// An interrupt ends the fuzzer and its workers, which clean up; go test does not pass one on.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
 	cmd.WaitDelay = time.Minute
 	err := cmd.Run()
 	fmt.Fprintf(progress, "%s ends\n%s", t, &out)
