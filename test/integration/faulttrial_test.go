@@ -137,9 +137,10 @@ func (f *faultTrial) once(t *testing.T, fault string, percent, try int) {
 		})
 	}
 	wg.Wait()
-	// Slow is not wrong: who has more time than it costs is answered.
+	// Slow is not wrong: who has more time than it costs is answered. A reset takes with it all that its connection has
+	// under way, which may be all twenty.
 	got := created.Load()
-	if percent <= 10 && got == 0 || percent == 100 && got > 0 && fault != string(faulty.Slow) {
+	if percent <= 10 && got == 0 && (percent == 0 || fault != string(faulty.Reset)) || percent == 100 && got > 0 && fault != string(faulty.Slow) {
 		t.Errorf("%s %d %%: %d of 20 claims were created at the first try", fault, percent, got)
 	}
 }
