@@ -1,7 +1,5 @@
 package claim
 
-import "strings"
-
 // Domain is the DNS part of every key of ours. A claim's own keys carry the
 // claim's name before it: "alice-home.volumes.opensandbox.io/storage".
 const Domain = "volumes.opensandbox.io"
@@ -38,6 +36,11 @@ const (
 // MaxClaims is how many different claims one pod may have.
 const MaxClaims = 64
 
+// MaxHints is how long the hints among an object's annotations, and those among its
+// labels, may be together, keys and values, in bytes. The API server takes as much of
+// annotations; of labels it has no limit.
+const MaxHints = 256 << 10
+
 const nameClaims = "claims"
 
 // maxScope is the longest name that fits before our domain: the DNS part of a
@@ -56,9 +59,8 @@ func reserved(name string) bool {
 
 // Concerns reports whether the annotation or label of that key may have a say in
 // what [Read] makes of an object.
-func Concerns(key string) bool {
-	_, ours := parseKey(key)
-	return ours || key == KeyExtensions
+func Concerns[T string | []byte](key T) bool {
+	return slashOfOurs(key) >= 0 || string(key) == KeyExtensions
 }
 
 // key is a key under our domain, taken apart.
@@ -68,26 +70,42 @@ type key struct {
 	exact bool   // the domain is written as it should be: in lower case, after a scope or alone
 }
 
-// parseKey takes a key apart. ok is false where the key is none of ours, which
-// is decided without regard to case: the API server stores annotation keys in
-// any case, and a hint must not be lost to a capital letter.
+// slashOfOurs is where the slash of a key under our domain stands, or -1 where the key
+// is none of ours. That is decided without regard to case: the API server stores
+// annotation keys in any case, and a hint must not be lost to a capital letter.
+func slashOfOurs[T string | []byte](s T) int {
+	slash := 0
+	for slash < len(s) && s[slash] != '/' {
+		slash++
+	}
+	begin := slash - len(Domain)
+	if slash == len(s) || begin < 0 || begin > 0 && s[begin-1] != '.' {
+		return -1
+	}
+	for i := range len(Domain) {
+		c := s[begin+i]
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if c != Domain[i] {
+			return -1
+		}
+	}
+	return slash
+}
+
+// parseKey takes a key apart. ok is false where the key is none of ours.
 func parseKey(s string) (k key, ok bool) {
-	slash := strings.IndexByte(s, '/')
-	if slash < len(Domain) {
+	slash := slashOfOurs(s)
+	if slash < 0 {
 		return key{}, false
 	}
-	cut := slash - len(Domain)
-	if !strings.EqualFold(s[cut:slash], Domain) {
-		return key{}, false
-	}
-	k = key{name: s[slash+1:], exact: s[cut:slash] == Domain}
-	if cut == 0 {
+	begin := slash - len(Domain)
+	k = key{name: s[slash+1:], exact: s[begin:slash] == Domain}
+	if begin == 0 {
 		return k, true
 	}
-	if s[cut-1] != '.' {
-		return key{}, false
-	}
-	k.scope = s[:cut-1]
+	k.scope = s[:begin-1]
 	if k.scope == "" {
 		k.exact = false
 	}

@@ -61,7 +61,7 @@ func testGarbage(t *testing.T, size int) {
 		"negative exponent":      {keys{every + "storage": "1e-999999999"}, true},
 		"modes":                  {keys{every + "accessModes": strings.Repeat("RWO,", size/4)}, true},
 		"unknown keys":           {many(every + "k%07d"), true},
-		"unused keys":            {many("k%07d." + every + "storage"), false},
+		"unused keys":            {many("k%07d." + every + "storage"), size > claim.MaxHints},
 		"faults of one claim":    {many("claim0." + every + "k%07d"), true},
 	} {
 		for kind, object := range map[string]claim.Object{
@@ -85,3 +85,37 @@ func testGarbage(t *testing.T, size int) {
 		}
 	}
 }
+
+// TestTooManyHints: those of one object are read up to a length, and none of them beyond it; annotations and labels each
+// for themselves.
+func TestTooManyHints(t *testing.T) {
+	const key = "data.volumes.opensandbox.io/storage"
+	long := func(value string, more int) keys {
+		return keys{key: value, "a.volumes.opensandbox.io/k": strings.Repeat("k", claim.MaxHints-len(key+value+"a.volumes.opensandbox.io/k")+more)}
+	}
+	for name, c := range map[string]struct {
+		object claim.Object
+		want   string
+	}{
+		"as many as may be": {claim.Object{Annotations: long("1Gi", 0), Labels: long("1Gi", 0)}, ""},
+		"a byte more":       {claim.Object{Annotations: long("1Gi", 1)}, "metadata.annotations: " + tooLong},
+		"labels":            {claim.Object{Annotations: long("1Gi", 0), Labels: long("1Gi", 1)}, "metadata.labels: " + tooLong},
+		"an owner's":        {claim.Object{Kind: claim.Owner, Name: `Sandbox "s"`, Annotations: long("1Gi", 1)}, `Sandbox "s": metadata.annotations: ` + tooLong},
+		"a Namespace's":     {claim.Object{Kind: claim.Namespace, Name: "n", Annotations: keys{"volumes.opensandbox.io/storage": strings.Repeat("9", claim.MaxHints)}}, `Namespace "n": metadata.annotations: ` + tooLong},
+		"a container's":     {claim.Object{Kind: claim.Container, Labels: long("1Gi", 1)}, "Labels: " + tooLong},
+	} {
+		t.Run(name, func(t *testing.T) {
+			hints := claim.Read(c.object, []string{"data"})
+			w := claim.Resolve("data", fallback(), &hints)
+			var got []string
+			for _, f := range w.Faults {
+				got = append(got, f.Error())
+			}
+			if strings.Join(got, "; ") != c.want {
+				t.Errorf("%q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+const tooLong = "the hints are longer than 256 KiB together; write only those of claims that are used, 64 at most"

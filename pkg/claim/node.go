@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -68,6 +69,8 @@ func structure(format string, args ...any) error {
 	return &structureError{fmt.Sprintf(format, args...)}
 }
 
+var tooDeep = structure("nested more than %d levels deep; write a list of objects", maxDepth)
+
 func (n *node) add(key string, value node) error {
 	for _, k := range n.keys {
 		if k == key {
@@ -100,7 +103,7 @@ func jsonNode(s *jsonscan.Scanner, depth int) (n node, err error) {
 		return n, nil
 	case jsonscan.Array, jsonscan.Object:
 		if depth == maxDepth {
-			return node{}, structure("nested more than %d levels deep; write a list of objects", maxDepth)
+			return node{}, tooDeep
 		}
 	default: // null, or no JSON
 		s.Discard()
@@ -130,6 +133,9 @@ func jsonNode(s *jsonscan.Scanner, depth int) (n node, err error) {
 }
 
 func yamlDocument(s string) (node, error) {
+	if deep(s) {
+		return node{}, tooDeep
+	}
 	dec := yaml.NewDecoder(bytes.NewReader([]byte(s)))
 	var doc yaml.Node
 	if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
@@ -143,9 +149,41 @@ func yamlDocument(s string) (node, error) {
 	return yamlNode(&doc, 0)
 }
 
+// deep reports whether a YAML document opens more levels on few bytes than a list of
+// claims has: its parser would follow them all, and take memory for each. What stands in
+// quotes counts as well, since no value of a list has so much of it.
+func deep(document string) bool {
+	open := 0 // brackets and braces
+	for line := range strings.SplitSeq(document, "\n") {
+		entries := 0 // "- - - " and the like, which open a level each
+		for rest := strings.TrimLeft(line, " "); len(rest) > 1 && strings.IndexByte("-?:", rest[0]) >= 0 && rest[1] == ' '; {
+			entries++
+			rest = strings.TrimLeft(rest[1:], " ")
+		}
+		if entries > maxDepth {
+			return true
+		}
+		if before, _, comment := strings.Cut(line, " #"); comment {
+			line = before
+		}
+		for _, c := range []byte(line) {
+			switch c {
+			case '[', '{':
+				open++
+			case ']', '}':
+				open = max(open-1, 0)
+			}
+			if open > maxDepth {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func yamlNode(y *yaml.Node, depth int) (node, error) {
 	if depth > maxDepth {
-		return node{}, structure("nested more than %d levels deep; write a list of objects", maxDepth)
+		return node{}, tooDeep
 	}
 	n := node{kind: list}
 	switch y.Kind {

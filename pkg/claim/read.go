@@ -98,22 +98,28 @@ type reader struct {
 // read goes through one map in the order of its keys, so that the same object
 // always gives the same faults in the same order.
 func (r *reader) read(rank int, path string, m map[string]string) {
-	keys := make([]string, 0, 16)
-	for k := range m {
-		if k == KeyExtensions {
+	keys, size := make([]string, 0, 16), 0
+	for k, v := range m {
+		if Concerns(k) {
 			keys = append(keys, k)
-		} else if _, ours := parseKey(k); ours {
-			keys = append(keys, k)
+			size += len(k) + len(v)
 		}
 	}
 	if len(keys) == 0 {
 		return
 	}
-	slices.Sort(keys)
 	object := r.object.Name
 	if r.object.Kind == Namespace {
 		object = "Namespace " + Quote(object, 63)
 	}
+	if size > MaxHints {
+		if object != "" {
+			path = object + ": " + path
+		}
+		r.fault(&Fault{Path: path, Text: "the hints are longer than 256 KiB together; write only those of claims that are used, " + strconv.Itoa(MaxClaims) + " at most"})
+		return
+	}
+	slices.Sort(keys)
 	for _, k := range keys {
 		r.key(rank, k, m[k], Origin{object: object, list: path, key: k})
 	}

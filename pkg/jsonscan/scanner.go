@@ -21,6 +21,10 @@ type Scanner struct {
 	depth int
 	err   error
 
+	// MaxKept is how many bytes of the document may be kept as strings; what needs more
+	// is an error. 0: any number.
+	MaxKept int
+
 	// kept holds the strings that were read. It only grows, so they stay as they are.
 	kept    strings.Builder
 	scratch []byte // of a string with escapes
@@ -143,11 +147,23 @@ func (s *Scanner) Discard() {
 	}
 }
 
+// Here is where the next value stands, for Back.
+func (s *Scanner) Here() int {
+	s.peek()
+	return s.at
+}
+
+// Back goes back to where the value that was read last stood, to read it once more.
+func (s *Scanner) Back(here int) {
+	if s.err == nil {
+		s.at = here
+	}
+}
+
 // Span reads one value of whatever kind and is where it stands in the text. After an
 // error what it spans is nothing to rely on.
 func (s *Scanner) Span() (start, end int) {
-	s.peek()
-	start = s.at
+	start = s.Here()
 	s.Discard()
 	return start, s.at
 }

@@ -3,6 +3,7 @@ package jsonscan_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -26,8 +27,15 @@ func value(s *jsonscan.Scanner) any {
 	case jsonscan.Number:
 		return json.Number(s.Number())
 	case jsonscan.String:
-		var text string
+		here, text := s.Here(), ""
+		length := s.Length()
+		s.Back(here)
+		again := string(s.Text())
+		s.Back(here)
 		s.String(&text)
+		if text != again || len(text) != length {
+			return fmt.Errorf("%q, then %q, of %d bytes", text, again, length) // which encoding/json never reads
+		}
 		return text
 	case jsonscan.Array:
 		list := []any{}
@@ -126,6 +134,18 @@ func TestStringsStay(t *testing.T) {
 	clear(text)
 	if want := []string{"first", "second", strings.Repeat("x", 10000)}; !reflect.DeepEqual(got, want) {
 		t.Errorf("read %q", got)
+	}
+}
+
+// TestMaxKept: as much is kept as may be, and one byte more is an error.
+func TestMaxKept(t *testing.T) {
+	for text, fits := range map[string]bool{`["abc","\u0064",{"e":1}]`: true, `["abc","de",{"f":1}]`: false} {
+		s := jsonscan.New([]byte(text))
+		s.MaxKept = 5
+		value(s)
+		if err := s.End(); (err == nil) != fits {
+			t.Errorf("%s: %v", text, err)
+		}
 	}
 }
 

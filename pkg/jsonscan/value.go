@@ -44,13 +44,49 @@ func (s *Scanner) String(v *string) {
 	if s.Null() || !s.expect(String) {
 		return
 	}
-	if raw := s.unquoted(); s.err == nil {
-		*v = s.Keep(raw)
+	if text := s.unquoted(); s.err == nil {
+		*v = s.Keep(text)
 	}
+}
+
+// Text reads a string and is its bytes, which are good until the next string or key
+// is read. It is nil for null; anything else is an error.
+func (s *Scanner) Text() []byte {
+	if s.Null() || !s.expect(String) {
+		return nil
+	}
+	return s.unquoted()
+}
+
+// Length reads a string and is how long its text is, in bytes; 0 for null. Anything else
+// is an error.
+func (s *Scanner) Length() (n int) {
+	if s.Null() || !s.expect(String) {
+		return 0
+	}
+	start := s.at
+	plain := s.quoted()
+	if s.err != nil {
+		return 0
+	}
+	raw := s.text[start+1 : s.at-1]
+	if plain {
+		return len(raw)
+	}
+	for len(raw) > 0 {
+		r, size := first(raw)
+		n += utf8.RuneLen(r)
+		raw = raw[size:]
+	}
+	return n
 }
 
 // Keep is a key, or any other bytes, as a string that stays.
 func (s *Scanner) Keep(b []byte) string {
+	if s.MaxKept > 0 && s.kept.Len()+len(b) > s.MaxKept {
+		s.fail("what must be kept of the document is longer than %d bytes", s.MaxKept)
+		return ""
+	}
 	if s.kept.Cap() == 0 {
 		s.kept.Grow(min(len(s.text), firstKept))
 	}
@@ -190,32 +226,31 @@ func (s *Scanner) digits() {
 
 // unquote appends the text of a string, without its quotes, that was checked.
 func unquote(to, raw []byte) []byte {
-	for i := 0; i < len(raw); {
-		switch c := raw[i]; {
-		case c >= utf8.RuneSelf:
-			r, size := utf8.DecodeRune(raw[i:])
-			to = utf8.AppendRune(to, r)
-			i += size
-		case c != '\\':
-			to = append(to, c)
-			i++
-		case raw[i+1] == 'u':
-			r := unit(raw[i:])
-			i += 6
-			if utf16.IsSurrogate(r) {
-				pair := utf16.DecodeRune(r, unit(raw[i:]))
-				if pair != utf8.RuneError {
-					i += 6
-				}
-				r = pair
-			}
-			to = utf8.AppendRune(to, r)
-		default:
-			to = append(to, escaped(raw[i+1]))
-			i += 2
-		}
+	for len(raw) > 0 {
+		r, size := first(raw)
+		to = utf8.AppendRune(to, r)
+		raw = raw[size:]
 	}
 	return to
+}
+
+// first is the first character of such a string, and how many of its bytes stand for it.
+func first(raw []byte) (r rune, size int) {
+	switch c := raw[0]; {
+	case c >= utf8.RuneSelf:
+		return utf8.DecodeRune(raw)
+	case c != '\\':
+		return rune(c), 1
+	case raw[1] != 'u':
+		return rune(escaped(raw[1])), 2
+	}
+	if r = unit(raw); !utf16.IsSurrogate(r) {
+		return r, 6
+	}
+	if pair := utf16.DecodeRune(r, unit(raw[6:])); pair != utf8.RuneError {
+		return pair, 12
+	}
+	return utf8.RuneError, 6
 }
 
 // unit is the UTF-16 unit of an escape \uXXXX, or -1 where there is none.

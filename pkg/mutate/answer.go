@@ -32,11 +32,9 @@ func (q *request) annotate(response *admissionv1.AdmissionResponse, created []st
 		}
 	}
 	value := strings.Join(names, ",")
-	size := len(claim.KeyCreated) + len(value)
-	for k, v := range annotations {
-		if k != claim.KeyCreated {
-			size += len(k) + len(v)
-		}
+	size := q.Object.Annotated + len(claim.KeyCreated) + len(value)
+	if before, ok := annotations[claim.KeyCreated]; ok {
+		size -= len(claim.KeyCreated) + len(before)
 	}
 	if size > validation.TotalAnnotationSizeLimitB {
 		response.Warnings = append(response.Warnings,

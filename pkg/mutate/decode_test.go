@@ -1,15 +1,18 @@
 package mutate
 
 import (
+	"maps"
 	"reflect"
 	"strconv"
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/json"
 
+	"github.com/ensure-volumes/ensure-volumes/pkg/claim"
 	"github.com/ensure-volumes/ensure-volumes/pkg/provision"
 )
 
@@ -61,7 +64,14 @@ func (p *standardPod) pod() *pod {
 		return nil
 	}
 	m := &p.Metadata
-	out := &pod{Name: m.Name, GenerateName: m.GenerateName, Namespace: m.Namespace, Annotations: m.Annotations, Labels: m.Labels}
+	out := &pod{
+		Name: m.Name, GenerateName: m.GenerateName, Namespace: m.Namespace,
+		Annotations: only(m.Annotations, func(key string) bool { return provision.Needs(key) || key == corev1.MirrorPodAnnotationKey }),
+		Labels:      only(m.Labels, provision.Needs[string]),
+	}
+	for k, v := range m.Annotations {
+		out.Annotated += len(k) + len(v)
+	}
 	for _, r := range m.OwnerReferences {
 		if out.Controller == nil && r.Controller != nil && *r.Controller {
 			out.Controller = &metav1.OwnerReference{APIVersion: r.APIVersion, Kind: r.Kind, Name: r.Name, UID: r.UID}
@@ -69,7 +79,7 @@ func (p *standardPod) pod() *pod {
 	}
 	seen := map[string]bool{}
 	for i, v := range p.Spec.Volumes {
-		if c := v.PersistentVolumeClaim; c != nil && !seen[c.ClaimName] {
+		if c := v.PersistentVolumeClaim; c != nil && !seen[c.ClaimName] && len(out.Claims) <= claim.MaxClaims {
 			seen[c.ClaimName] = true
 			out.Claims = append(out.Claims, provision.Use{Name: c.ClaimName, Path: "spec.volumes[" + strconv.Itoa(i) + "].persistentVolumeClaim.claimName"})
 		}
@@ -77,9 +87,16 @@ func (p *standardPod) pod() *pod {
 	return out
 }
 
+// only are those that are needed.
+func only(all map[string]string, needs func(key string) bool) map[string]string {
+	needed := maps.Clone(all)
+	maps.DeleteFunc(needed, func(key, _ string) bool { return !needs(key) })
+	return needed
+}
+
 const smallReview = `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u","resource":{"group":"","version":"v1","resource":"pods"},
 "operation":"CREATE","namespace":"n","userInfo":{"username":"me","groups":["a"]},"dryRun":false,"object":{"metadata":{"name":"p","generateName":"p-",
-"namespace":"n","annotations":{"a":"\u00e9","b":null},"labels":{},"ownerReferences":[{"apiVersion":"v1","kind":"K","name":"o","uid":"1","controller":true}]},
+"namespace":"n","annotations":{"a":"\u00e9","b":null,"a.Volumes.opensandbox.io/storage":"\u00e9","volumes.opensandbox.io/created":"x"},"labels":{"opensandbox.io/id":"1","l":"v"},"ownerReferences":[{"apiVersion":"v1","kind":"K","name":"o","uid":"1","controller":true}]},
 "spec":{"volumes":[null,{"name":"v","persistentVolumeClaim":{"claimName":"data","readOnly":true}},{"persistentVolumeClaim":{}},{"emptyDir":{}}]}}}}`
 
 // FuzzDecode holds that a review is read just as the API server's own reader
@@ -90,7 +107,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte(smallReview))
 	for _, change := range [][2]string{
 		{`"name":"p"`, `"Name":"p","n\u0061me":"q"`}, {`"uid":"u"`, `"uid":7`}, {`"dryRun":false`, `"dryRun":true,"options":[1e9,[{}]]`},
-		{`{"claimName":"data","readOnly":true}`, "null"}, {`"labels":{}`, `"labels":null`}, {`"object":{`, `"object":null,"oldObject":{`},
+		{`{"claimName":"data","readOnly":true}`, "null"}, {`{"opensandbox.io/id":"1","l":"v"}`, "null"}, {`"l":"v"`, `"volumes.opensandbox.io/storage":null`}, {`"a":`, `"kubernetes.io/config.mirror":`}, {`"object":{`, `"object":null,"oldObject":{`},
 		{`"annotations":{`, "\"annotations\":{\"\xff\":\"\xc3\","}, {`"controller":true`, `"controller":null`}, {`[null,`, `[[],`}, {"}}}}", "}}}} "},
 		{`"spec":{`, `"metadata":{"labels":{"l":"v"}},"spec":{`},
 	} {

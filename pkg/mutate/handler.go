@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"mime"
 	"net/http"
 	"runtime/debug"
@@ -118,7 +119,7 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request) (q *request, code
 			h.bodies.Put(body)
 		}
 	}()
-	_, err = body.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody))
+	err = readAll(body, http.MaxBytesReader(w, r.Body, maxBody), r.ContentLength)
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		return nil, http.StatusRequestEntityTooLarge, fmt.Errorf("the body is larger than %d bytes", maxBody)
 	}
@@ -127,6 +128,21 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request) (q *request, code
 	}
 	q, err = decode(body.Bytes())
 	return q, http.StatusBadRequest, err
+}
+
+// readAll reads a body of a length that may not be known, -1, into room that it makes
+// once: room that grows with what is read would be taken several times over.
+func readAll(body *bytes.Buffer, from io.Reader, length int64) error {
+	if length > maxBody {
+		_, err := io.Copy(io.Discard, from)
+		return err
+	}
+	if length < 0 {
+		length = maxBody
+	}
+	body.Grow(int(length) + bytes.MinRead)
+	_, err := body.ReadFrom(from)
+	return err
 }
 
 // Verdict is the answer to one review, and what it rests on.

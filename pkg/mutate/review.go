@@ -3,11 +3,14 @@ package mutate
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/ensure-volumes/ensure-volumes/pkg/claim"
 	"github.com/ensure-volumes/ensure-volumes/pkg/jsonscan"
 	"github.com/ensure-volumes/ensure-volumes/pkg/provision"
 )
@@ -27,16 +30,25 @@ type request struct {
 	Object      *pod
 }
 
+// maxKept is how many bytes are kept of a review: all hints that are read, as often
+// again, and all names that a pod may have.
+const maxKept = 5 * claim.MaxHints
+
 // pod is what is read of a pod.
 type pod struct {
 	Name         string
 	GenerateName string
 	Namespace    string
-	Annotations  map[string]string
-	Labels       map[string]string
+	// Annotations and Labels are those that decisions need. Annotations are nil only
+	// where the pod has no such member.
+	Annotations map[string]string
+	Labels      map[string]string
+	// Annotated is how long all annotations are, keys and values, in bytes.
+	Annotated int
 	// Controller is the first of its ownerReferences that says so of itself.
 	Controller *metav1.OwnerReference
-	// Claims are the claims that its volumes name, each once.
+	// Claims are the claims that its volumes name, each once, but no more than show
+	// that there are too many.
 	Claims []provision.Use
 }
 
@@ -46,6 +58,7 @@ func decode(body []byte) (*request, error) {
 	var apiVersion, kind string
 	var q *request
 	s := jsonscan.New(body)
+	s.MaxKept = maxKept
 	for key := range s.Members() {
 		switch string(key) {
 		case "apiVersion":
@@ -149,56 +162,82 @@ func (p *pod) readMetadata(s *jsonscan.Scanner) {
 		case "namespace":
 			s.String(&p.Namespace)
 		case "annotations":
-			p.Annotations = readStrings(s)
+			p.Annotations, p.Annotated = readNeeded(s, needsAnnotation)
 		case "labels":
-			p.Labels = readStrings(s)
+			p.Labels, _ = readNeeded(s, provision.Needs[[]byte])
 		case "ownerReferences":
 			p.Controller = readController(s)
 		}
 	}
 }
 
-// readStrings is nil for null, which an empty object is not.
-func readStrings(s *jsonscan.Scanner) map[string]string {
+// readNeeded keeps of annotations or labels those that decisions need; length is that of
+// all of them, keys and values. It is nil for null, which an empty object is not. Where
+// there is more than package claim reads it keeps enough for that to be seen, and no more.
+func readNeeded(s *jsonscan.Scanner, needs func(key []byte) bool) (needed map[string]string, length int) {
 	if s.Null() {
-		return nil
+		return nil, 0
 	}
-	m := map[string]string{}
+	needed = map[string]string{}
+	const most = claim.MaxHints + 1
+	kept := 0
 	for key := range s.Members() {
-		name, value := s.Keep(key), ""
-		s.String(&value)
-		m[name] = value
+		length += len(key)
+		if kept >= most || !needs(key) {
+			length += s.Length()
+			continue
+		}
+		name := s.Keep(key[:min(len(key), most)])
+		kept += len(name)
+		value := s.Text()
+		length += len(value)
+		value = value[:min(len(value), max(most-kept, 0))]
+		kept += len(value)
+		needed[name] = s.Keep(value)
 	}
-	return m
+	return needed, length
 }
 
+// needsAnnotation is for an annotation's key.
+func needsAnnotation(key []byte) bool {
+	return provision.Needs(key) || string(key) == corev1.MirrorPodAnnotationKey
+}
+
+// readController keeps the first reference that says so of itself, and nothing of the others.
 func readController(s *jsonscan.Scanner) (controller *metav1.OwnerReference) {
 	for range s.Elements() {
-		var ref metav1.OwnerReference
-		var controls bool
+		here, controls := s.Here(), false
 		for key := range s.Members() {
 			switch string(key) {
-			case "apiVersion":
-				s.String(&ref.APIVersion)
-			case "kind":
-				s.String(&ref.Kind)
-			case "name":
-				s.String(&ref.Name)
-			case "uid":
-				s.String((*string)(&ref.UID))
+			case "apiVersion", "kind", "name", "uid":
+				s.Length()
 			case "controller":
 				s.Bool(&controls)
 			}
 		}
-		if controls && controller == nil {
-			controller = &ref
+		if !controls || controller != nil {
+			continue
+		}
+		s.Back(here)
+		controller = &metav1.OwnerReference{}
+		for key := range s.Members() {
+			switch string(key) {
+			case "apiVersion":
+				s.String(&controller.APIVersion)
+			case "kind":
+				s.String(&controller.Kind)
+			case "name":
+				s.String(&controller.Name)
+			case "uid":
+				s.String((*string)(&controller.UID))
+			}
 		}
 	}
 	return controller
 }
 
 func readClaims(s *jsonscan.Scanner) (claims []provision.Use) {
-	seen := map[string]bool{}
+	enough := func() bool { return len(claims) > claim.MaxClaims }
 	for i := range s.Elements() {
 		for key := range s.Members() {
 			if string(key) != "persistentVolumeClaim" || s.Null() {
@@ -206,22 +245,33 @@ func readClaims(s *jsonscan.Scanner) (claims []provision.Use) {
 			}
 			var name string
 			for key := range s.Members() {
-				if string(key) == "claimName" {
-					s.String(&name)
+				if string(key) == "claimName" && !enough() {
+					name = readName(s, claims)
 				}
 			}
-			if !seen[name] {
-				seen[name] = true
-				if claims == nil {
-					claims = make([]provision.Use, 0, 4)
-				}
-				claims = append(claims, provision.Use{
-					Name: name, Path: "spec.volumes[" + strconv.Itoa(i) + "].persistentVolumeClaim.claimName",
-				})
+			if enough() || slices.ContainsFunc(claims, func(c provision.Use) bool { return c.Name == name }) {
+				continue
 			}
+			if claims == nil {
+				claims = make([]provision.Use, 0, 4)
+			}
+			claims = append(claims, provision.Use{
+				Name: name, Path: "spec.volumes[" + strconv.Itoa(i) + "].persistentVolumeClaim.claimName",
+			})
 		}
 	}
 	return claims
+}
+
+// readName keeps a name that is not among the claims yet.
+func readName(s *jsonscan.Scanner, claims []provision.Use) string {
+	text := s.Text()
+	for _, c := range claims {
+		if c.Name == string(text) {
+			return c.Name
+		}
+	}
+	return s.Keep(text)
 }
 
 // wanted is what the request asks of package provision.
@@ -246,6 +296,6 @@ func (q *request) wanted() provision.Request {
 // mirror reports whether the pod is a mirror pod, which a kubelet made of a
 // static one: it runs already and cannot be refused.
 func (p *pod) mirror() bool {
-	_, ok := p.Annotations["kubernetes.io/config.mirror"]
+	_, ok := p.Annotations[corev1.MirrorPodAnnotationKey]
 	return ok
 }

@@ -109,7 +109,7 @@ func (e *Ensurer) Ensure(ctx context.Context, req Request) (Result, error) {
 	}
 	if e.AutoCreate && len(req.Claims) > claim.MaxClaims {
 		return Result{}, invalid([]metav1.StatusCause{cause("spec.volumes", fmt.Sprintf(
-			"the pod has %d different claims; the limit is %d, use fewer", len(req.Claims), claim.MaxClaims))})
+			"the pod has more than %d different claims; use fewer", claim.MaxClaims))})
 	}
 	t := newTask(e, req, namespace.Annotations)
 	if !e.AutoCreate {

@@ -58,10 +58,15 @@ func Controller(refs []metav1.OwnerReference) *metav1.OwnerReference {
 	return nil
 }
 
+// Needs reports whether a decision needs a pod's annotation or label of that key.
+func Needs[T string | []byte](key T) bool {
+	return claim.Concerns(key) || string(key) == labelSandboxID
+}
+
 func needed(all map[string]string) map[string]string {
 	var some map[string]string
 	for key, value := range all {
-		if !claim.Concerns(key) && key != labelSandboxID {
+		if !Needs(key) {
 			continue
 		}
 		if some == nil {

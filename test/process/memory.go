@@ -10,7 +10,7 @@ import (
 // Memory is what a process has resident, in bytes.
 type Memory struct {
 	Now  int64
-	Peak int64 // since it was started
+	Peak int64 // since it was started, or since ResetPeak
 }
 
 // Memory asks the kernel.
@@ -32,4 +32,13 @@ func (p *Process) Memory() (Memory, error) {
 		*into = kib << 10
 	}
 	return m, nil
+}
+
+// ResetPeak makes what the process has resident now its peak; proc_pid_clear_refs(5).
+func (p *Process) ResetPeak() error {
+	const peak = "5"
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", p.PID), []byte(peak), 0); err != nil {
+		return fmt.Errorf("resetting the peak of the memory of %s: %w", p.name, err)
+	}
+	return nil
 }

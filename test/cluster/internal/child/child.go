@@ -24,14 +24,16 @@ type Child struct {
 	err  error // valid once done is closed
 }
 
-// Start starts program with args and sends its output to the file log.
-func Start(program, log string, args ...string) (*Child, error) {
+// Start starts program with args, and env beside its own environment, and sends its
+// output to the file log.
+func Start(program, log string, env []string, args ...string) (*Child, error) {
 	file, err := os.Create(log)
 	if err != nil {
 		return nil, fmt.Errorf("creating the log: %w", err)
 	}
 	defer file.Close() // the program has its own hold on it
 	cmd := exec.Command(program, args...)
+	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdout, cmd.Stderr = file, file
 	c, err := Begin(cmd)
 	if err != nil {

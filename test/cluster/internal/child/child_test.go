@@ -10,7 +10,7 @@ import (
 
 func start(t *testing.T, script string) *Child {
 	t.Helper()
-	c, err := Start("/bin/sh", filepath.Join(t.TempDir(), "log"), "-c", script)
+	c, err := Start("/bin/sh", filepath.Join(t.TempDir(), "log"), nil, "-c", script)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +50,7 @@ func TestAnEndTellsItsLastWords(t *testing.T) {
 }
 
 func TestStartNamesWhatIsMissing(t *testing.T) {
-	_, err := Start("/there/is/no/such-program", filepath.Join(t.TempDir(), "log"))
+	_, err := Start("/there/is/no/such-program", filepath.Join(t.TempDir(), "log"), nil)
 	if err == nil || !strings.Contains(err.Error(), "starting such-program") {
 		t.Errorf("got %v", err)
 	}
