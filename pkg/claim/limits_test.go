@@ -10,12 +10,12 @@ import (
 )
 
 // TestGarbage reads hints of a megabyte, which admission sees before anybody
-// has limited them, and of just less than a list may have, for as many claims as a
+// has limited them, and of just less than a list and all hints may have, for as many claims as a
 // pod may have. Whatever grows faster than its input takes minutes here, and
 // what becomes a tree a thousand times its size is over the limit of allocations.
 // Garbage refuses every claim.
 func TestGarbage(t *testing.T) {
-	for _, size := range []int{63 << 10, 1 << 20} {
+	for _, size := range []int{63 << 10, 200 << 10, 1 << 20} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) { testGarbage(t, size) })
 	}
 }
@@ -50,7 +50,7 @@ func testGarbage(t *testing.T, size int) {
 		"keys of a YAML object":  {keys{list: "- claimName: claim0\n" + repeat("  k%07d: 1\n")}, true},
 		"items":                  {keys{list: `[0` + repeat(`,%d`) + `]`}, true},
 		"YAML items":             {keys{list: repeat("- %d\n")}, true},
-		"unused claims":          {keys{list: `[null` + repeat(`,{"claimName":"k%07d"}`) + `]`}, size > 64<<10},
+		"unused claims":          {keys{list: `[null` + repeat(`,{"claimName":"k%07d"}`) + `]`}, true},
 		"depth":                  {keys{list: strings.Repeat("[", size)}, true},
 		"depth of objects":       {keys{list: strings.Repeat(`{"a":`, size/5)}, true},
 		"depth of YAML":          {keys{list: strings.Repeat("- ", size/2)}, true},
@@ -119,3 +119,54 @@ func TestTooManyHints(t *testing.T) {
 }
 
 const tooLong = "the hints are longer than 256 KiB together; write only those of claims that are used, 64 at most"
+
+// TestFullLists: a list is refused for what it is full of before a parser goes through it, wherever that stands; one that is as
+// large as it may be, written as widely as can be, is read.
+func TestFullLists(t *testing.T) {
+	const many = 5000
+	for name, text := range map[string]string{
+		"values":                  "[" + strings.Repeat("a,", many),
+		"JSON values":             "[" + strings.Repeat("1,", many) + "1]",
+		"levels":                  strings.Repeat("[", many),
+		"levels of objects":       strings.Repeat("{a: ", many),
+		"levels in a line":        strings.Repeat("- ", many) + "x",
+		"levels by tabs":          strings.Repeat("-\t", many) + "x",
+		"levels after a mark":     "\ufeff" + strings.Repeat("- ", many),
+		"levels behind quotes":    "[' #'," + strings.Repeat("[", many),
+		"levels that seem to end": strings.Repeat("[']',", many),
+		"levels on a line's rest": "\r" + strings.Repeat("? ", many),
+		"lines":                   strings.Repeat("-\n", many),
+		"lines by other breaks":   strings.Repeat("-\u0085", many/2) + strings.Repeat("-\u2028", many/2),
+		"lines that are no ASCII": strings.Repeat("a\u2029", many),
+		"in quotes":               `["` + strings.Repeat(",", many) + `"]`,
+	} {
+		hints := claim.Read(claim.Object{Annotations: keys{claim.KeyClaims: text}}, []string{"data"})
+		w := claim.Resolve("data", fallback(), &hints)
+		if len(w.Faults) != 1 || !strings.HasSuffix(w.Faults[0].Text, " cannot be read: more than 4096 values and lines; list only the claims that are used, 64 at most") {
+			t.Errorf("%s: %q", name, w.Faults)
+		}
+	}
+	var used, list []string
+	for i := range claim.MaxClaims {
+		used = append(used, fmt.Sprintf("claim%d", i))
+		list = append(list, fmt.Sprintf(`
+    {
+        "claimName": "claim%d",
+        "storage": "1Gi",
+        "storageClass": "fast",
+        "accessModes": [
+            "ReadWriteOnce",
+            "ReadOnlyMany",
+            "ReadWriteMany"
+        ],
+        "createIfNotExists": true,
+        "deleteOnSandboxTermination": false
+    }`, i))
+	}
+	hints := claim.Read(claim.Object{Annotations: keys{claim.KeyClaims: "[" + strings.Join(list, ",") + "\n]\n"}}, used)
+	for _, name := range used {
+		if w := claim.Resolve(name, fallback(), &hints); len(w.Faults) > 0 || w.StorageClass.Value != "fast" {
+			t.Fatalf("%s: %q", name, w.Faults)
+		}
+	}
+}

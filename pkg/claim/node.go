@@ -13,12 +13,13 @@ import (
 	"github.com/ensure-volumes/ensure-volumes/pkg/jsonscan"
 )
 
-// A list of claims needs less of both: three levels (list, object, list), and
-// a key for each field.
+// A list of claims needs less of each: three levels (list, object, list), a key for
+// each field, and, with each on a line of its own, some thirty pieces for each claim.
 const (
-	maxDepth = 8
-	maxKeys  = 64
-	fields   = 6 // of a claim, as a rule
+	maxDepth  = 8
+	maxKeys   = 64
+	maxPieces = 4096
+	fields    = 6 // of a claim, as a rule
 )
 
 // node is a JSON or YAML value: just enough of one to tell a string from a
@@ -48,6 +49,9 @@ func (k kind) String() string {
 // parseNode reads one JSON or YAML document. JSON is tried first: it is what
 // machines write, and YAML's readers refuse some of it (tabs).
 func parseNode(text string) (node, error) {
+	if full(text) {
+		return node{}, structure("more than %d values and lines; list only the claims that are used, %d at most", maxPieces, MaxClaims)
+	}
 	s := jsonscan.New([]byte(text))
 	n, err := jsonNode(s, 0)
 	// Duplicate keys and depth are faults of valid JSON: YAML would say them less well.
@@ -133,9 +137,6 @@ func jsonNode(s *jsonscan.Scanner, depth int) (n node, err error) {
 }
 
 func yamlDocument(s string) (node, error) {
-	if deep(s) {
-		return node{}, tooDeep
-	}
 	dec := yaml.NewDecoder(bytes.NewReader([]byte(s)))
 	var doc yaml.Node
 	if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
@@ -149,36 +150,28 @@ func yamlDocument(s string) (node, error) {
 	return yamlNode(&doc, 0)
 }
 
-// deep reports whether a YAML document opens more levels on few bytes than a list of
-// claims has: its parser would follow them all, and take memory for each. What stands in
-// quotes counts as well, since no value of a list has so much of it.
-func deep(document string) bool {
-	open := 0 // brackets and braces
-	for line := range strings.SplitSeq(document, "\n") {
-		entries := 0 // "- - - " and the like, which open a level each
-		for rest := strings.TrimLeft(line, " "); len(rest) > 1 && strings.IndexByte("-?:", rest[0]) >= 0 && rest[1] == ' '; {
-			entries++
-			rest = strings.TrimLeft(rest[1:], " ")
-		}
-		if entries > maxDepth {
-			return true
-		}
-		if before, _, comment := strings.Cut(line, " #"); comment {
-			line = before
-		}
-		for _, c := range []byte(line) {
-			switch c {
-			case '[', '{':
-				open++
-			case ']', '}':
-				open = max(open-1, 0)
+// full reports whether a document has more than maxPieces of what begins a value, a key or
+// a level, in JSON or YAML: a tree is many times as large as its text, and a parser goes as
+// deep as that opens levels. Each beginning but the first has a separator of its own. What
+// stands in quotes and comments counts as well, so that nothing is overlooked.
+func full(document string) bool {
+	pieces := 0
+	for i := range len(document) {
+		switch document[i] {
+		case ',', ':', '[', '{', '?', '\n', '\r':
+			pieces++
+		case '-':
+			if i+1 == len(document) || strings.IndexByte(" \t\r\n\xc2\xe2", document[i+1]) >= 0 {
+				pieces++ // a blank or a line break; YAML has some that are no ASCII
 			}
-			if open > maxDepth {
-				return true
+		case 0xc2, 0xe2:
+			rest := document[i:]
+			if strings.HasPrefix(rest, "\u0085") || strings.HasPrefix(rest, "\u2028") || strings.HasPrefix(rest, "\u2029") {
+				pieces++
 			}
 		}
 	}
-	return false
+	return pieces > maxPieces
 }
 
 func yamlNode(y *yaml.Node, depth int) (node, error) {

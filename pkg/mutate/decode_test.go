@@ -66,8 +66,8 @@ func (p *standardPod) pod() *pod {
 	m := &p.Metadata
 	out := &pod{
 		Name: m.Name, GenerateName: m.GenerateName, Namespace: m.Namespace,
-		Annotations: only(m.Annotations, func(key string) bool { return provision.Needs(key) || key == corev1.MirrorPodAnnotationKey }),
-		Labels:      only(m.Labels, provision.Needs[string]),
+		Annotations: only(m.Annotations, func(key string) bool { return key == corev1.MirrorPodAnnotationKey }),
+		Labels:      only(m.Labels, provision.NeedsLabel[string]),
 	}
 	for k, v := range m.Annotations {
 		out.Annotated += len(k) + len(v)
@@ -79,19 +79,37 @@ func (p *standardPod) pod() *pod {
 	}
 	seen := map[string]bool{}
 	for i, v := range p.Spec.Volumes {
-		if c := v.PersistentVolumeClaim; c != nil && !seen[c.ClaimName] && len(out.Claims) <= claim.MaxClaims {
-			seen[c.ClaimName] = true
-			out.Claims = append(out.Claims, provision.Use{Name: c.ClaimName, Path: "spec.volumes[" + strconv.Itoa(i) + "].persistentVolumeClaim.claimName"})
+		if v.PersistentVolumeClaim == nil {
+			continue
+		}
+		name := v.PersistentVolumeClaim.ClaimName
+		name = name[:min(len(name), longestName)]
+		if seen[name] {
+			continue
+		}
+		seen[name] = true
+		if len(out.Claims) > claim.MaxClaims {
+			out.More++
+		} else {
+			out.Claims = append(out.Claims, provision.Use{Name: name, Path: "spec.volumes[" + strconv.Itoa(i) + "].persistentVolumeClaim.claimName"})
 		}
 	}
 	return out
 }
 
-// only are those that are needed.
-func only(all map[string]string, needs func(key string) bool) map[string]string {
-	needed := maps.Clone(all)
-	maps.DeleteFunc(needed, func(key, _ string) bool { return !needs(key) })
-	return needed
+// only are the hints, and what else is needed.
+func only(all map[string]string, needed func(key string) bool) map[string]string {
+	kept := maps.Clone(all)
+	for key, value := range all {
+		switch {
+		case claim.Concerns(key):
+		case needed(key):
+			kept[key] = value[:min(len(value), longestValue)]
+		default:
+			delete(kept, key)
+		}
+	}
+	return kept
 }
 
 const smallReview = `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u","resource":{"group":"","version":"v1","resource":"pods"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -251,5 +252,25 @@ func TestMetrics(t *testing.T) {
 		if got[k] != n {
 			t.Errorf("%s: %d, not %d", k, got[k], n)
 		}
+	}
+}
+
+// TestVeryManyClaims: all are counted, whatever their names are like, though few are kept; also where the switch is off.
+func TestVeryManyClaims(t *testing.T) {
+	var volumes []string
+	for i := range 1000 {
+		volumes = append(volumes, fmt.Sprintf(`{"persistentVolumeClaim":{"claimName":"data-%d"}}`, i%500))
+	}
+	body := strings.Replace(goodReview, `{"name":"v","persistentVolumeClaim":{"claimName":"data"}}`, strings.Join(volumes, ","), 1)
+	h, _ := newHandler(t, interceptor.Funcs{})
+	r := response(t, post(h, "/mutate", body).Body.Bytes())
+	if want := "spec.volumes: the pod has 500 different claims; the limit is 64, use fewer"; r.Allowed || r.Result.Message != want {
+		t.Errorf("answered %+v, want %q", r, want)
+	}
+	h.Ensurer.AutoCreate = false
+	r = response(t, post(h, "/mutate", body).Body.Bytes())
+	want := "the pod has 435 more claims than are looked for; the operator has switched creation off"
+	if !r.Allowed || len(r.Warnings) < 2 || r.Warnings[0] != want || !strings.HasPrefix(r.Warnings[1], `claim "data-0" does not exist`) {
+		t.Errorf("answered %+v, want %q first", r, want)
 	}
 }

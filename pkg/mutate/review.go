@@ -3,12 +3,15 @@ package mutate
 import (
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"slices"
 	"strconv"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/ensure-volumes/ensure-volumes/pkg/claim"
 	"github.com/ensure-volumes/ensure-volumes/pkg/jsonscan"
@@ -30,9 +33,16 @@ type request struct {
 	Object      *pod
 }
 
-// maxKept is how many bytes are kept of a review: all hints that are read, as often
-// again, and all names that a pod may have.
-const maxKept = 5 * claim.MaxHints
+const (
+	// maxKept is how many bytes are kept of a review: all hints that are read, as often
+	// again, and all names that a pod may have.
+	maxKept = 4 * claim.MaxHints
+	// longestName is how much is kept of a claim's name. None that is longer is good.
+	longestName = 512
+	// longestValue is how much is kept of the value of a label that is no hint. None
+	// that is longer is good.
+	longestValue = validation.LabelValueMaxLength + 1
+)
 
 // pod is what is read of a pod.
 type pod struct {
@@ -47,9 +57,10 @@ type pod struct {
 	Annotated int
 	// Controller is the first of its ownerReferences that says so of itself.
 	Controller *metav1.OwnerReference
-	// Claims are the claims that its volumes name, each once, but no more than show
-	// that there are too many.
+	// Claims are the claims that its volumes name, each once. Of those that are too many
+	// the first is among them, and More is the number of the others.
 	Claims []provision.Use
+	More   int
 }
 
 // decode reads a review. Its errors are for whoever sent it: an API server that
@@ -144,7 +155,7 @@ func readPod(s *jsonscan.Scanner) *pod {
 		case "spec":
 			for key := range s.Members() {
 				if string(key) == "volumes" {
-					p.Claims = readClaims(s)
+					p.Claims, p.More = readClaims(s)
 				}
 			}
 		}
@@ -164,44 +175,57 @@ func (p *pod) readMetadata(s *jsonscan.Scanner) {
 		case "annotations":
 			p.Annotations, p.Annotated = readNeeded(s, needsAnnotation)
 		case "labels":
-			p.Labels, _ = readNeeded(s, provision.Needs[[]byte])
+			p.Labels, _ = readNeeded(s, provision.NeedsLabel[[]byte])
 		case "ownerReferences":
 			p.Controller = readController(s)
 		}
 	}
 }
 
-// readNeeded keeps of annotations or labels those that decisions need; length is that of
-// all of them, keys and values. It is nil for null, which an empty object is not. Where
-// there is more than package claim reads it keeps enough for that to be seen, and no more.
-func readNeeded(s *jsonscan.Scanner, needs func(key []byte) bool) (needed map[string]string, length int) {
+// readNeeded keeps of annotations or labels the hints and what else is needed; length is
+// that of all of them, keys and values. It is nil for null, which an empty object is not.
+func readNeeded(s *jsonscan.Scanner, needed func(key []byte) bool) (kept map[string]string, length int) {
 	if s.Null() {
 		return nil, 0
 	}
-	needed = map[string]string{}
-	const most = claim.MaxHints + 1
-	kept := 0
+	kept = map[string]string{}
+	room := claim.MaxHints
 	for key := range s.Members() {
 		length += len(key)
-		if kept >= most || !needs(key) {
+		switch {
+		case claim.Concerns(key):
+			length += readHint(s, key, kept, &room)
+		case needed(key):
+			name, value := s.Keep(key), s.Text()
+			length += len(value)
+			kept[name] = s.Keep(value[:min(len(value), longestValue)])
+		default:
 			length += s.Length()
-			continue
 		}
-		name := s.Keep(key[:min(len(key), most)])
-		kept += len(name)
-		value := s.Text()
-		length += len(value)
-		value = value[:min(len(value), max(most-kept, 0))]
-		kept += len(value)
-		needed[name] = s.Keep(value)
 	}
-	return needed, length
+	return kept, length
 }
 
-// needsAnnotation is for an annotation's key.
-func needsAnnotation(key []byte) bool {
-	return provision.Needs(key) || string(key) == corev1.MirrorPodAnnotationKey
+// readHint keeps a hint where there is room for it; length is its value's. Where there is
+// not, a hint is put there that needs more, so that package claim refuses them all.
+func readHint(s *jsonscan.Scanner, key []byte, kept map[string]string, room *int) (length int) {
+	here := s.Here()
+	length = s.Length()
+	if *room < 0 {
+		return length
+	}
+	if *room -= len(key) + length; *room < 0 {
+		kept[claim.Domain+"/"] = strings.Repeat(" ", claim.MaxHints)
+		return length
+	}
+	name := s.Keep(key)
+	s.Back(here)
+	kept[name] = s.Keep(s.Text())
+	return length
 }
+
+// needsAnnotation is for an annotation's key that is no hint's.
+func needsAnnotation(key []byte) bool { return string(key) == corev1.MirrorPodAnnotationKey }
 
 // readController keeps the first reference that says so of itself, and nothing of the others.
 func readController(s *jsonscan.Scanner) (controller *metav1.OwnerReference) {
@@ -236,43 +260,45 @@ func readController(s *jsonscan.Scanner) (controller *metav1.OwnerReference) {
 	return controller
 }
 
-func readClaims(s *jsonscan.Scanner) (claims []provision.Use) {
-	enough := func() bool { return len(claims) > claim.MaxClaims }
+// readClaims keeps as many claims as a pod may have and one, and counts how many more there are.
+func readClaims(s *jsonscan.Scanner) (claims []provision.Use, more int) {
+	var beyond map[uint64]struct{} // hashes, since there may be a hundred thousand names
+	var buffer [longestName]byte
+	name := buffer[:0]
+	known := func(c provision.Use) bool { return c.Name == string(name) }
 	for i := range s.Elements() {
 		for key := range s.Members() {
 			if string(key) != "persistentVolumeClaim" || s.Null() {
 				continue
 			}
-			var name string
+			name = name[:0]
 			for key := range s.Members() {
-				if string(key) == "claimName" && !enough() {
-					name = readName(s, claims)
+				if string(key) == "claimName" && s.Kind() != jsonscan.Null {
+					text := s.Text()
+					name = append(name[:0], text[:min(len(text), longestName)]...)
 				}
 			}
-			if enough() || slices.ContainsFunc(claims, func(c provision.Use) bool { return c.Name == name }) {
-				continue
+			switch {
+			case slices.ContainsFunc(claims, known):
+			case len(claims) > claim.MaxClaims:
+				if beyond == nil {
+					beyond = map[uint64]struct{}{}
+				}
+				beyond[maphash.Bytes(seed, name)] = struct{}{}
+			default:
+				if claims == nil {
+					claims = make([]provision.Use, 0, 4)
+				}
+				claims = append(claims, provision.Use{
+					Name: s.Keep(name), Path: "spec.volumes[" + strconv.Itoa(i) + "].persistentVolumeClaim.claimName",
+				})
 			}
-			if claims == nil {
-				claims = make([]provision.Use, 0, 4)
-			}
-			claims = append(claims, provision.Use{
-				Name: name, Path: "spec.volumes[" + strconv.Itoa(i) + "].persistentVolumeClaim.claimName",
-			})
 		}
 	}
-	return claims
+	return claims, len(beyond)
 }
 
-// readName keeps a name that is not among the claims yet.
-func readName(s *jsonscan.Scanner, claims []provision.Use) string {
-	text := s.Text()
-	for _, c := range claims {
-		if c.Name == string(text) {
-			return c.Name
-		}
-	}
-	return s.Keep(text)
-}
+var seed = maphash.MakeSeed()
 
 // wanted is what the request asks of package provision.
 func (q *request) wanted() provision.Request {
@@ -284,6 +310,7 @@ func (q *request) wanted() provision.Request {
 		Labels:      p.Labels,
 		Controller:  p.Controller,
 		Claims:      p.Claims,
+		More:        p.More,
 		User:        q.User,
 		DryRun:      q.DryRun,
 	}

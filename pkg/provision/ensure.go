@@ -57,8 +57,10 @@ type Request struct {
 	Annotations, Labels map[string]string
 	// Controller is the pod's controller owner; nil where it has none.
 	Controller *metav1.OwnerReference
-	// Claims are the claims that the pod refers to, each once.
+	// Claims are the claims that the pod refers to, each once. Of those that are more
+	// than [claim.MaxClaims] all but the first may be left out, and counted as More.
 	Claims []Use
+	More   int
 	// User is who asks for the pod; empty where nobody knows any more.
 	User string
 	// Waiting says that the pod exists already, and that whoever asks comes back.
@@ -107,9 +109,9 @@ func (e *Ensurer) Ensure(ctx context.Context, req Request) (Result, error) {
 	if namespace == nil {
 		return Result{}, err // nobody asked us to; a real API server would not have called
 	}
-	if e.AutoCreate && len(req.Claims) > claim.MaxClaims {
+	if n := len(req.Claims) + req.More; e.AutoCreate && n > claim.MaxClaims {
 		return Result{}, invalid([]metav1.StatusCause{cause("spec.volumes", fmt.Sprintf(
-			"the pod has more than %d different claims; use fewer", claim.MaxClaims))})
+			"the pod has %d different claims; the limit is %d, use fewer", n, claim.MaxClaims))})
 	}
 	t := newTask(e, req, namespace.Annotations)
 	if !e.AutoCreate {
@@ -142,6 +144,9 @@ func (e *Ensurer) namespace(ctx context.Context, name string) (*metav1.PartialOb
 // switchedOff leaves everything as it would be without us, and says so.
 func (t *task) switchedOff() Result {
 	var warnings []string
+	if t.req.More > 0 { // first: of very many, the last are not passed on
+		warnings = append(warnings, fmt.Sprintf("the pod has %d more claims than are looked for; the operator has switched creation off", t.req.More))
+	}
 	for i, u := range t.req.Claims {
 		if t.records[i] == nil {
 			warnings = append(warnings, claim.Warning("claim ", u.Name, " does not exist and the operator has switched creation off"))

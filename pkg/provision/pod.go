@@ -58,15 +58,13 @@ func Controller(refs []metav1.OwnerReference) *metav1.OwnerReference {
 	return nil
 }
 
-// Needs reports whether a decision needs a pod's annotation or label of that key.
-func Needs[T string | []byte](key T) bool {
-	return claim.Concerns(key) || string(key) == labelSandboxID
-}
+// NeedsLabel reports whether a decision needs a pod's label of that key, though it is no hint's.
+func NeedsLabel[T string | []byte](key T) bool { return string(key) == labelSandboxID }
 
 func needed(all map[string]string) map[string]string {
 	var some map[string]string
 	for key, value := range all {
-		if !Needs(key) {
+		if !claim.Concerns(key) && !NeedsLabel(key) {
 			continue
 		}
 		if some == nil {

@@ -79,7 +79,7 @@ func badPods() []badPod {
 		bomb += fmt.Sprintf("%c: &%c [%s]\n", c, c, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*%c,", c-1), 9), ","))
 	}
 	return []badPod{
-		{"65 claims", func(p *corev1.Pod) { *p = *pod(p.Namespace, p.Name, numbered(65)...) }, "spec.volumes: the pod has more than 64 different claims; use fewer"},
+		{"65 claims", func(p *corev1.Pod) { *p = *pod(p.Namespace, p.Name, numbered(65)...) }, "spec.volumes: the pod has 65 different claims; the limit is 64, use fewer"},
 		{"a YAML bomb", hint(claims, bomb), inClaims},
 		{"anchors", hint(claims, "- &a {claimName: data, storage: 1Gi}\n- *a"), inClaims},
 		{"a merge key", hint(claims, "- {claimName: data, <<: {storage: 1Gi}}"), inClaims[:len(inClaims)-2]},
@@ -143,6 +143,7 @@ func post(t *testing.T, contentType, body string) (code int, said string) {
 // Whatever reaches the port is answered with whose fault it is and where, in text that a terminal can print; nothing is
 // created, little more memory is taken, and none is held. Not parallel: memory is everybody's.
 func TestBadInput(t *testing.T) {
+	world.restart(t) // what others have made resident would hide what this does
 	ns := world.namespace(t)
 	dry := func(p *corev1.Pod) string {
 		return strings.Replace(review(t, ns, p), `"operation":"CREATE"`, `"operation":"CREATE","dryRun":true`, 1)

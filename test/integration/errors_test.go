@@ -55,6 +55,7 @@ func refusedPods() map[string]func(p *corev1.Pod) {
 		"class-missing":       hint("storageClass", "fsat"),
 		"claim-name-as-key":   hint("claimName", "data"),
 		"domain-case":         hint("Volumes.OpenSandbox.io/storage", "1Gi"),
+		"list-too-full":       hint("claims", "["+strings.Repeat("a,", 5000)+"]"),
 		"hints-too-long":      hint("storage", strings.Repeat("9", 257<<10)),
 		"list-as-label":       label(claims, "data"),
 		"list-with-scope":     hint(scoped("data", "claims"), "[]"),

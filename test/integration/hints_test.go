@@ -37,7 +37,7 @@ func TestAsManyClaimsAsAPodMayHave(t *testing.T) {
 	for i := range names {
 		names[i] = fmt.Sprintf("data-%02d", i)
 	}
-	const words = "spec.volumes: the pod has more than 64 different claims; use fewer"
+	const words = "spec.volumes: the pod has 65 different claims; the limit is 64, use fewer"
 	refusedBothWays := func() {
 		t.Helper()
 		s := status(t, world.author(t).Create(t.Context(), pod(ns, "sb1", names...)))
