@@ -146,6 +146,13 @@ func TestFullLists(t *testing.T) {
 			t.Errorf("%s: %q", name, w.Faults)
 		}
 	}
+	for _, text := range []string{"\xff\xfe-\x00 \x00a\x00", "[\"\xff\"]"} {
+		hints := claim.Read(claim.Object{Annotations: keys{claim.KeyClaims: text}}, []string{"data"})
+		w := claim.Resolve("data", fallback(), &hints)
+		if len(w.Faults) != 1 || !strings.HasSuffix(w.Faults[0].Text, " cannot be read: not UTF-8; write it as UTF-8") {
+			t.Errorf("%q: %q", text, w.Faults)
+		}
+	}
 	var used, list []string
 	for i := range claim.MaxClaims {
 		used = append(used, fmt.Sprintf("claim%d", i))

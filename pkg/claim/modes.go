@@ -82,7 +82,8 @@ func parseModes(names []string) (set Modes, problem string) {
 // splitModes takes the flat form apart: commas, or underscores, which a label's
 // value may hold. No mode's name has either.
 func splitModes(s string) []string {
-	names := strings.Split(strings.ReplaceAll(s, "_", ","), ",")
+	const most = 64 // of garbage the rest stays in one piece, which is no mode either
+	names := strings.SplitN(strings.ReplaceAll(s, "_", ","), ",", most)
 	for i := range names {
 		names[i] = strings.TrimSpace(names[i])
 	}

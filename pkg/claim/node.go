@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 
@@ -49,6 +51,10 @@ func (k kind) String() string {
 // parseNode reads one JSON or YAML document. JSON is tried first: it is what
 // machines write, and YAML's readers refuse some of it (tabs).
 func parseNode(text string) (node, error) {
+	if !utf8.ValidString(text) {
+		// YAML would read it as UTF-16, where that marks it, and count other bytes than we do.
+		return node{}, structure("not UTF-8; write it as UTF-8")
+	}
 	if full(text) {
 		return node{}, structure("more than %d values and lines; list only the claims that are used, %d at most", maxPieces, MaxClaims)
 	}
@@ -136,7 +142,31 @@ func jsonNode(s *jsonscan.Scanner, depth int) (n node, err error) {
 	return n, err
 }
 
-func yamlDocument(s string) (node, error) {
+// parsing lets few documents be parsed at once: more would not be faster, and each holds
+// a tree many times its size.
+var parsing = make(chan struct{}, min(runtime.GOMAXPROCS(0), 4))
+
+// yamlDocument parses in a goroutine of its own. The parser goes as deep as the document
+// does, and a stack that has grown stays with its goroutine: with that of a connection,
+// for as long as that is open.
+func yamlDocument(s string) (n node, err error) {
+	parsing <- struct{}{}
+	defer func() { <-parsing }()
+	var panicked any
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() { panicked = recover() }()
+		n, err = parseYAML(s)
+	}()
+	<-done
+	if panicked != nil {
+		panic(panicked) // for the caller's caller, who expects it in this goroutine
+	}
+	return n, err
+}
+
+func parseYAML(s string) (node, error) {
 	dec := yaml.NewDecoder(bytes.NewReader([]byte(s)))
 	var doc yaml.Node
 	if err := dec.Decode(&doc); errors.Is(err, io.EOF) {

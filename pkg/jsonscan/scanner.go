@@ -25,8 +25,10 @@ type Scanner struct {
 	// is an error. 0: any number.
 	MaxKept int
 
-	// kept holds the strings that were read. It only grows, so they stay as they are.
+	// kept holds the strings that were read. It only grows, so they stay as they are; where
+	// it has no room another begins, since what it grew out of would stay as well.
 	kept    strings.Builder
+	before  int    // how much those hold that were kept before it
 	scratch []byte // of a string with escapes
 }
 
@@ -113,8 +115,34 @@ func (s *Scanner) Elements() iter.Seq[int] {
 	}
 }
 
-// Discard reads one value of whatever kind and forgets it.
+// Discard reads one value of whatever kind and forgets it. It takes a byte for each level
+// that the value has, and no stack: the goroutine of a connection would keep that.
 func (s *Scanner) Discard() {
+	var buffer [64]byte
+	ends := buffer[:0] // of the arrays and objects that are open
+	for s.err == nil {
+		first := s.begin()
+		switch {
+		case first && s.text[s.at-1] == '[':
+			ends = append(ends, ']')
+		case first:
+			ends = append(ends, '}')
+		}
+		for len(ends) > 0 && !s.more(first, ends[len(ends)-1]) {
+			ends, first = ends[:len(ends)-1], false
+		}
+		if len(ends) == 0 {
+			return
+		}
+		if ends[len(ends)-1] == '}' && s.expect(String) {
+			s.quoted()
+			s.colon()
+		}
+	}
+}
+
+// begin reads a value, or only the beginning of an array or an object, and reports which.
+func (s *Scanner) begin() (open bool) {
 	switch s.Kind() {
 	case Null:
 		s.literal("null")
@@ -128,23 +156,13 @@ func (s *Scanner) Discard() {
 		s.number()
 	case String:
 		s.quoted()
-	case Array:
+	case Array, Object:
 		s.enter()
-		for first := true; s.more(first, ']'); first = false {
-			s.Discard()
-		}
-	case Object:
-		s.enter()
-		for first := true; s.more(first, '}'); first = false {
-			if s.expect(String) {
-				s.quoted()
-				s.colon()
-				s.Discard()
-			}
-		}
+		return s.err == nil
 	default:
 		s.unexpected("a value")
 	}
+	return false
 }
 
 // Here is where the next value stands, for Back.

@@ -2,6 +2,7 @@ package jsonscan
 
 import (
 	"slices"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -83,12 +84,14 @@ func (s *Scanner) Length() (n int) {
 
 // Keep is a key, or any other bytes, as a string that stays.
 func (s *Scanner) Keep(b []byte) string {
-	if s.MaxKept > 0 && s.kept.Len()+len(b) > s.MaxKept {
+	if s.MaxKept > 0 && s.before+s.kept.Len()+len(b) > s.MaxKept {
 		s.fail("what must be kept of the document is longer than %d bytes", s.MaxKept)
 		return ""
 	}
-	if s.kept.Cap() == 0 {
-		s.kept.Grow(min(len(s.text), firstKept))
+	if s.kept.Cap()-s.kept.Len() < len(b) {
+		s.before += s.kept.Len()
+		s.kept = strings.Builder{}
+		s.kept.Grow(max(len(b), min(len(s.text), firstKept)))
 	}
 	start := s.kept.Len()
 	s.kept.Write(b)

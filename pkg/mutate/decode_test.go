@@ -88,7 +88,7 @@ func (p *standardPod) pod() *pod {
 			continue
 		}
 		seen[name] = true
-		if len(out.Claims) > claim.MaxClaims {
+		if len(out.Claims) == mostClaims {
 			out.More++
 		} else {
 			out.Claims = append(out.Claims, provision.Use{Name: name, Path: "spec.volumes[" + strconv.Itoa(i) + "].persistentVolumeClaim.claimName"})

@@ -269,7 +269,7 @@ func TestVeryManyClaims(t *testing.T) {
 	}
 	h.Ensurer.AutoCreate = false
 	r = response(t, post(h, "/mutate", body).Body.Bytes())
-	want := "the pod has 435 more claims than are looked for; the operator has switched creation off"
+	want := "the pod has 244 more claims than are looked for; the operator has switched creation off"
 	if !r.Allowed || len(r.Warnings) < 2 || r.Warnings[0] != want || !strings.HasPrefix(r.Warnings[1], `claim "data-0" does not exist`) {
 		t.Errorf("answered %+v, want %q first", r, want)
 	}

@@ -37,6 +37,8 @@ const (
 	// maxKept is how many bytes are kept of a review: all hints that are read, as often
 	// again, and all names that a pod may have.
 	maxKept = 4 * claim.MaxHints
+	// mostClaims are kept: of those that are too many, more than can be told one by one.
+	mostClaims = 4 * claim.MaxClaims
 	// longestName is how much is kept of a claim's name. None that is longer is good.
 	longestName = 512
 	// longestValue is how much is kept of the value of a label that is no hint. None
@@ -57,8 +59,8 @@ type pod struct {
 	Annotated int
 	// Controller is the first of its ownerReferences that says so of itself.
 	Controller *metav1.OwnerReference
-	// Claims are the claims that its volumes name, each once. Of those that are too many
-	// the first is among them, and More is the number of the others.
+	// Claims are the claims that its volumes name, each once; where there are very many,
+	// the first of them, and More is the number of the others.
 	Claims []provision.Use
 	More   int
 }
@@ -260,7 +262,7 @@ func readController(s *jsonscan.Scanner) (controller *metav1.OwnerReference) {
 	return controller
 }
 
-// readClaims keeps as many claims as a pod may have and one, and counts how many more there are.
+// readClaims keeps some claims and counts how many more there are.
 func readClaims(s *jsonscan.Scanner) (claims []provision.Use, more int) {
 	var beyond map[uint64]struct{} // hashes, since there may be a hundred thousand names
 	var buffer [longestName]byte
@@ -280,7 +282,7 @@ func readClaims(s *jsonscan.Scanner) (claims []provision.Use, more int) {
 			}
 			switch {
 			case slices.ContainsFunc(claims, known):
-			case len(claims) > claim.MaxClaims:
+			case len(claims) == mostClaims:
 				if beyond == nil {
 					beyond = map[uint64]struct{}{}
 				}

@@ -57,8 +57,8 @@ type Request struct {
 	Annotations, Labels map[string]string
 	// Controller is the pod's controller owner; nil where it has none.
 	Controller *metav1.OwnerReference
-	// Claims are the claims that the pod refers to, each once. Of those that are more
-	// than [claim.MaxClaims] all but the first may be left out, and counted as More.
+	// Claims are the claims that the pod refers to, each once. Of many more than
+	// [claim.MaxClaims] some may be left out, and counted as More.
 	Claims []Use
 	More   int
 	// User is who asks for the pod; empty where nobody knows any more.

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// arm is one of the three ways to the engine.
+// arm is one of the ways to the engine.
 type arm struct {
 	name, socket string
 	client       *http.Client

@@ -85,11 +85,12 @@ func binding(name string) map[string]any {
 	return map[string]any{"NetworkMode": "none", "Binds": []string{name + ":/target"}}
 }
 
-// createWith makes a container that uses a volume. Through the copier it is what the
-// companion has to ask of the engine: whether the volume exists, which no client asks
-// of it through a proxy, and then a create with the volume written as a Mount.
+// createWith makes a container that uses a volume. Through the proxies that do nothing of
+// their own it is what the companion has to ask of the engine: whether the volume exists,
+// which no client asks of it through a proxy, and then a create with the volume written
+// as a Mount.
 func (b *bench) createWith(ctx context.Context, a *arm, name string) (id string, took time.Duration, err error) {
-	if a != b.copier {
+	if a == b.direct || a == b.companion {
 		return b.create(ctx, a, binding(name), "true")
 	}
 	begin := time.Now()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"regexp"
 	"slices"
@@ -14,9 +15,9 @@ import (
 	"time"
 )
 
-// TestMain is the copier where startCopier has started this program as one.
+// TestMain is a proxy where startProxy has started this program as one.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == copyCommand {
+	if len(os.Args) > 1 && proxies[os.Args[1]] != nil {
 		main()
 		return
 	}
@@ -54,48 +55,43 @@ func TestSmall(t *testing.T) {
 	}
 }
 
-// TestCopier: what the companion is compared with passes what it gets, and ends.
-func TestCopier(t *testing.T) {
-	dir, err := os.MkdirTemp("", "copier") // short enough for sockets
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	behind, err := net.Listen("unix", dir+"/engine")
-	if err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		conn, err := behind.Accept()
-		if err != nil {
-			return
-		}
-		heard, _ := io.ReadAll(conn)
-		_, _ = conn.Write(bytes.ToUpper(heard))
-		_ = conn.Close()
-	}()
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- copier(ctx, dir+"/s", dir+"/engine") }()
-	var conn net.Conn
-	for range 100 {
-		if conn, err = dial(ctx, dir+"/s"); err == nil {
-			break
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	_, _ = conn.Write([]byte("hello"))
-	_ = conn.(*net.UnixConn).CloseWrite()
-	if said, err := io.ReadAll(conn); err != nil || string(said) != "HELLO" {
-		t.Errorf("got %q, %v", said, err)
-	}
-	cancel()
-	if err := <-ended; !errors.Is(err, context.Canceled) {
-		t.Error(err)
+// TestProxies: what the companion is compared with passes what it gets, and ends.
+func TestProxies(t *testing.T) {
+	for command := range proxies {
+		t.Run(command, func(t *testing.T) {
+			dir, err := os.MkdirTemp("", "proxy") // short enough for sockets
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { os.RemoveAll(dir) })
+			behind, err := net.Listen("unix", dir+"/engine")
+			if err != nil {
+				t.Fatal(err)
+			}
+			engine := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				heard, _ := io.ReadAll(r.Body)
+				_, _ = w.Write(bytes.ToUpper(heard))
+			})}
+			t.Cleanup(func() { _ = engine.Close() })
+			go func() { _ = engine.Serve(behind) }()
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() { ended <- proxy(ctx, command, dir+"/s", dir+"/engine") }()
+			var said struct{ Heard string }
+			for range 100 {
+				if _, err = newArm(command, dir+"/s").call(ctx, "POST", "/", map[string]string{"heard": "hello"}, &said); err == nil {
+					break
+				}
+				time.Sleep(20 * time.Millisecond)
+			}
+			if err != nil || said.Heard != "HELLO" {
+				t.Errorf("got %q, %v", said.Heard, err)
+			}
+			cancel()
+			if err := <-ended; !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+		})
 	}
 }
 

@@ -31,8 +31,8 @@ type size struct {
 }
 
 func run(ctx context.Context, args []string, stdout, progress io.Writer) (err error) {
-	if len(args) == 3 && args[0] == copyCommand {
-		return copier(ctx, args[1], args[2])
+	if len(args) == 3 && proxies[args[0]] != nil {
+		return proxy(ctx, args[0], args[1], args[2])
 	}
 	var s size
 	var only, driver string
@@ -59,12 +59,15 @@ func run(ctx context.Context, args []string, stdout, progress io.Writer) (err er
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Remove()) }()
-	p, socket, err := startCopier(ctx, e.Socket)
-	if err != nil {
-		return err
+	b := &bench{direct: newArm("direct", e.Socket), companion: newArm("companion", c.Socket), pid: c.PID, only: only, progress: progress}
+	for command, arm := range map[string]**arm{copyCommand: &b.copier, reverseCommand: &b.reverse} {
+		p, socket, err := startProxy(ctx, command, e.Socket)
+		if err != nil {
+			return err
+		}
+		defer func() { p.Kill(); _ = os.RemoveAll(filepath.Dir(socket)) }()
+		*arm = newArm(command, socket)
 	}
-	defer func() { p.Kill(); _ = os.RemoveAll(filepath.Dir(socket)) }()
-	b := &bench{direct: newArm("direct", e.Socket), copier: newArm("copier", socket), companion: newArm("companion", c.Socket), pid: c.PID, only: only, progress: progress}
 	about, err := b.facts(ctx)
 	if err != nil {
 		return err
