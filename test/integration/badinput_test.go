@@ -121,7 +121,13 @@ func numbered(n int) []string {
 // post sends a body to the webhook's port as it is.
 func post(t *testing.T, contentType, body string) (code int, said string) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, world.in.URL+"/mutate?timeout=10s", strings.NewReader(body))
+	return send(t, contentType, strings.NewReader(body))
+}
+
+// send sends a body in chunks where its length cannot be known.
+func send(t *testing.T, contentType string, body io.Reader) (code int, said string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, world.in.URL+"/mutate?timeout=10s", body)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,6 +28,14 @@ func TestTheSafetySwitch(t *testing.T) {
 		t.Errorf("warned %q, want %q", warned, want)
 	}
 	world.warned(t, "switched-off", warned[:1])
+	if err := person.Create(t.Context(), pod(ns, "many", numbered(300)...), client.DryRunAll); err != nil {
+		t.Fatal(err)
+	}
+	warned = person.warned()
+	if len(warned) < 3 || !strings.HasPrefix(warned[1], `claim "data-0" does not exist`) {
+		t.Fatalf("warned %q", warned)
+	}
+	world.warned(t, "switched-off-many", warned[:1])
 	output, refused := world.kubectl(t, ns, world.manifest(t, pod(ns, "sb2", "data")), "create", "-f", "-")
 	if refused || !strings.Contains(output, "pod/sb2 created\n") || !strings.Contains(output, "Warning: "+want[0]+"\n") {
 		t.Errorf("kubectl says %q", output)
