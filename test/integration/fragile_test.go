@@ -30,7 +30,8 @@ import (
 )
 
 // fragile is the webhook's own code inside this process, acting as the shipped
-// account, with an API server that fails creates of claims as a test wants.
+// account, with an API server that fails creates of claims as a test wants, or a clock
+// of its own.
 type fragile struct {
 	server  *httptest.Server
 	log     *logged
@@ -39,15 +40,20 @@ type fragile struct {
 }
 
 // fragile starts one that asks fail before each create of a claim: with how
-// often it was tried before, and takes an error for the API server's answer.
-func (g *ground) fragile(t *testing.T, fail func(before int) error) *fragile {
+// often it was tried before, and takes an error for the API server's answer. fail may
+// change the claim.
+func (g *ground) fragile(t *testing.T, fail func(before int, pvc *corev1.PersistentVolumeClaim) error) *fragile {
 	t.Helper()
 	config, err := clientcmd.BuildConfigFromFlags("", g.in.Kubeconfig)
 	if err != nil {
 		t.Fatal(err)
 	}
 	config.QPS = -1
-	mapper := provision.OwnerKinds{}.Mapper()
+	kinds, err := provision.ParseOwnerKinds("BatchSandbox.sandbox.opensandbox.io/batchsandboxes")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mapper := kinds.Mapper()
 	informers, err := cache.New(config, cache.Options{Scheme: scheme.Scheme, Mapper: mapper, ReaderFailOnMissingInformer: true})
 	if err != nil {
 		t.Fatal(err)
@@ -81,8 +87,8 @@ func (g *ground) fragile(t *testing.T, fail func(before int) error) *fragile {
 	handler := &mutate.Handler{Log: log, Ensurer: &provision.Ensurer{
 		Live: interceptor.NewClient(live, interceptor.Funcs{
 			Create: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.CreateOption) error {
-				if _, is := object.(*corev1.PersistentVolumeClaim); is && !slices.Contains(options, client.CreateOption(client.DryRunAll)) {
-					if err := fail(int(f.tries.Add(1)) - 1); err != nil {
+				if pvc, is := object.(*corev1.PersistentVolumeClaim); is && !slices.Contains(options, client.CreateOption(client.DryRunAll)) {
+					if err := fail(int(f.tries.Add(1))-1, pvc); err != nil {
 						return err
 					}
 				}
@@ -90,7 +96,10 @@ func (g *ground) fragile(t *testing.T, fail func(before int) error) *fragile {
 			},
 		}),
 		Cached: everywhere{informers}, Claims: claims, Log: log,
-		Config: provision.Config{AutoCreate: true, DefaultStorage: resource.MustParse("1Gi"), MissingClass: provision.DenyMissingClass},
+		Config: provision.Config{
+			AutoCreate: true, DefaultStorage: resource.MustParse("1Gi"), MissingClass: provision.DenyMissingClass,
+			DeleteWithOwner: true, OwnerKinds: kinds,
+		},
 	}}
 	f.server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f.reviews.Add(1)

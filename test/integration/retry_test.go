@@ -8,24 +8,27 @@ import (
 	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-func tooMany(int) error { return apierrors.NewTooManyRequests("not now", 1) }
+func tooMany(int, *corev1.PersistentVolumeClaim) error {
+	return apierrors.NewTooManyRequests("not now", 1)
+}
 
 // The API server repeats a review that we could not answer, and the pod's author
 // waits a moment and notices nothing else.
 func TestTroubleThatPassesIsRepeated(t *testing.T) {
 	t.Parallel()
 	for name, trouble := range map[string]error{
-		"too many requests":     tooMany(0),
+		"too many requests":     tooMany(0, nil),
 		"an unreachable server": fmt.Errorf("dial tcp 127.0.0.1:1: connect: %w", syscall.ECONNREFUSED),
 		"a server's own error":  apierrors.NewInternalError(fmt.Errorf("etcdserver: request timed out")),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := world.fragile(t, func(before int) error {
+			f := world.fragile(t, func(before int, _ *corev1.PersistentVolumeClaim) error {
 				if before < 2 {
 					return trouble
 				}
@@ -102,4 +105,22 @@ func TestTroubleThatStays(t *testing.T) {
 			t.Errorf("%d reviews passed without an answer", now-before)
 		}
 	})
+}
+
+// A webhook whose clock is an hour behind makes a claim that looks like a copy, and says so.
+func TestClocksThatDiffer(t *testing.T) {
+	t.Parallel()
+	f := world.fragile(t, func(_ int, pvc *corev1.PersistentVolumeClaim) error {
+		pvc.Annotations[domain+"/created"] = time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)
+		return nil
+	})
+	ns, person := f.install(t, "clocks.example.com", admissionregistrationv1.Fail, 10), world.author(t)
+	o := world.owner(t, batchSandbox, ns, "sb1")
+	if err := person.Create(t.Context(), by(o, hinted(pod(ns, "sb1-0", "data"), deleteOnTermination, "true"))); err != nil {
+		t.Fatal(err)
+	}
+	world.warned(t, "clocks-differ", person.warned())
+	if text := f.log.String(); !strings.Contains(text, "clocks of the webhook and the API server are more than a minute apart") {
+		t.Errorf("logged %q", text)
+	}
 }
