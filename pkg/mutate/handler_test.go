@@ -16,6 +16,7 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/managedfields"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -30,8 +31,9 @@ func newHandler(t *testing.T, funcs interceptor.Funcs) (*mutate.Handler, client.
 	config := settings{}.config(t)
 	config.DefaultStorage = resource.MustParse("1Gi")
 	namespace := objects(t, "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: sandboxes\n  labels: {volumes.opensandbox.io/auto-create: enabled}\n")
-	c := fake.NewClientBuilder().WithScheme(newScheme(t)).WithRESTMapper(config.OwnerKinds.Mapper()).
-		WithObjects(namespace...).WithInterceptorFuncs(funcs).Build()
+	// The default type converter takes longer to build than all the rest: FuzzReview builds two handlers for each input.
+	c := fake.NewClientBuilder().WithTypeConverters(managedfields.NewDeducedTypeConverter()).
+		WithScheme(newScheme(t)).WithRESTMapper(config.OwnerKinds.Mapper()).WithObjects(namespace...).WithInterceptorFuncs(funcs).Build()
 	claims := &provision.Claims{}
 	if err := claims.Replace(nil, ""); err != nil {
 		t.Fatal(err)

@@ -21,6 +21,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/rogpeppe/go-internal/txtar"
 	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -191,10 +192,11 @@ func tell(t *testing.T, a *txtar.Archive) *txtar.Archive {
 	return out
 }
 
+// newScheme knows what the webhook reads and writes; what owns a pod, a client learns as it meets it.
 func newScheme(t *testing.T) *runtime.Scheme {
 	t.Helper()
 	s := runtime.NewScheme()
-	if err := scheme.AddToScheme(s); err != nil {
+	if err := errors.Join(corev1.AddToScheme(s), storagev1.AddToScheme(s)); err != nil {
 		t.Fatal(err)
 	}
 	return s

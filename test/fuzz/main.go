@@ -1,7 +1,9 @@
 // Command fuzz runs every fuzz target below pkg for a time each, as many at once
 // as there are cores and each on one of them, and says what came of it. `make test`
-// runs it with 20 s, `make soak PART=fuzz` with 15 minutes. What a target finds, Go
-// writes to its package's testdata/fuzz, to be committed with the mend.
+// runs it with 20 s, `make soak PART=fuzz` with 15 minutes. Each begins with what is
+// committed, never with what earlier runs came upon: Go keeps that in its cache, and
+// tries it all before anything new. What a target finds, Go writes to its package's
+// testdata/fuzz, to be committed with the mend.
 package main
 
 import (
@@ -134,16 +136,21 @@ func targets(root string) (all []target, err error) {
 // run fuzzes and returns a line that says what came of it.
 func (t target) run(ctx context.Context, root string, long time.Duration, progress io.Writer) (string, error) {
 	fmt.Fprintln(progress, t, "begins")
+	found, err := os.MkdirTemp("", "fuzz")
+	if err != nil {
+		return t.String() + ": FAILED", err
+	}
+	defer os.RemoveAll(found)
 	var out bytes.Buffer
 	// By default each new input is made smaller for a minute, in which nothing new is tried.
-	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-fuzz", "^"+t.name+"$", "-fuzztime", long.String(), "-fuzzminimizetime", "100x", "-parallel", "1", "./"+t.folder)
+	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-fuzz", "^"+t.name+"$", "-fuzztime", long.String(), "-fuzzminimizetime", "100x", "-parallel", "1", "./"+t.folder, "-test.fuzzcachedir="+found)
 	cmd.Dir = root
 	cmd.Stdout, cmd.Stderr = &out, &out
 	// An interrupt ends the fuzzer and its workers, which clean up; go test does not pass one on.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
 	cmd.WaitDelay = time.Minute
-	err := cmd.Run()
+	err = cmd.Run()
 	fmt.Fprintf(progress, "%s ends\n%s", t, &out)
 	if err != nil {
 		return t.String() + ": FAILED", fmt.Errorf("%s: %w", t, err)
