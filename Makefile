@@ -104,7 +104,7 @@ endif
 # Flags of test/dockerbench, such as BENCH="-storage-driver=vfs -only=create".
 BENCH ?=
 .PHONY: bench-docker
-bench-docker: engine-packages build ## what the companion costs, for docs/performance.md; as root; 8 minutes
+bench-docker: engine-packages build ## what the companion costs, for docs/performance.md; as root; 15 minutes
 	go build -o bin/dockerbench ./test/dockerbench
 	@bin/dockerbench $(BENCH)
 

@@ -14,12 +14,16 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 
 	"github.com/ensure-volumes/ensure-volumes/pkg/logging"
 )
 
 func main() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(share(runtime.GOMAXPROCS(0)))
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
@@ -30,6 +34,12 @@ func main() {
 		os.Exit(1)
 	}
 }
+
+// share is how many of the processors the companion works on at once: a quarter, since
+// it mostly waits. For each further one Go wakes a thread to see whether there is work,
+// on a processor that the engine could have had; docs/adr/0009-one-goroutine.md has what that
+// costs. GOMAXPROCS in the environment is another number.
+func share(processors int) int { return max(1, processors/4) }
 
 // run is the program: it returns when ctx has ended and the last stream is done
 // or has had its time, or when it cannot go on. The configuration is read again

@@ -1,15 +1,10 @@
 package dockerproxy
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
-	"net/http"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -20,42 +15,37 @@ import (
 // how long an engine may still work on a create that its client has given up.
 const aftermath = 10 * time.Second
 
-// answer completes the engine's answer to a create: what is to be remembered is
-// remembered before the client knows, and our warnings join the engine's.
-func (p *Proxy) answer(response *http.Response) error {
-	plan, ok := response.Request.Context().Value(planKey{}).(*plan)
-	switch {
-	case !ok:
-		return nil
-	case response.StatusCode != http.StatusCreated:
-		p.failed(response.Request.Context(), plan)
-		return nil
-	}
-	plan.done = true
+// succeeded is the engine's answer to a create that it has done, completed: what is to
+// be remembered is remembered before the client knows, and our warnings join the
+// engine's.
+func (p *Proxy) succeeded(ctx context.Context, plan *plan, said []byte) []byte {
 	switch {
 	case plan.volumeOnly:
-		return p.volumeAnswer(response, plan)
+		var v volume
+		// The answer shows the labels the volume has. Where the client gave no name, the engine has.
+		if err := json.Unmarshal(said, &v); err == nil && v.Labels[keyCreated] != "" && v.Labels[keyCreated] == plan.label {
+			p.created(&v)
+		}
+		return said
 	case len(plan.names) == 0:
 		p.metrics.create(outcomeUnchanged)
 	default:
 		p.metrics.create(outcomeEnsured)
 	}
 	// The container exists: a client that has just gone does not change that.
-	ctx := context.WithoutCancel(response.Request.Context())
+	ctx = context.WithoutCancel(ctx)
 	if len(plan.missing) > 0 {
 		go p.count(ctx, plan)
 	}
 	warnings := slices.Concat(plan.warnings, p.witness(ctx, plan))
 	if len(warnings) == 0 {
-		return nil
+		return said
 	}
-	return replaceBody(response, func(body []byte) []byte {
-		with, err := addWarnings(body, warnings)
-		if err != nil {
-			p.log.Error(err, "the engine's answer is passed on without warnings")
-		}
-		return with
-	})
+	with, err := addWarnings(said, warnings)
+	if err != nil {
+		p.log.Error(err, "the engine's answer is passed on without warnings")
+	}
+	return with
 }
 
 // buffers are those through which answers pass, kept for the next: a new one for each
@@ -73,33 +63,6 @@ func (b *buffers) Get() []byte {
 // Put gives a buffer back that nobody refers to any more.
 func (b *buffers) Put(buffer []byte) { b.free.Put(&buffer) }
 
-// volumeAnswer counts a volume that is new: the answer shows the labels it has.
-func (p *Proxy) volumeAnswer(response *http.Response, plan *plan) error {
-	return replaceBody(response, func(body []byte) []byte {
-		var v volume
-		// Where the client gave no name, the engine has.
-		if err := json.Unmarshal(body, &v); err == nil && v.Labels[keyCreated] != "" && v.Labels[keyCreated] == plan.label {
-			p.created(&v)
-		}
-		return body
-	})
-}
-
-// replaceBody puts what change makes of the answer's body in its place.
-func replaceBody(response *http.Response, change func([]byte) []byte) error {
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		return fmt.Errorf("reading the engine's answer: %w", err)
-	}
-	body = change(body)
-	response.Body = io.NopCloser(bytes.NewReader(body))
-	response.ContentLength = int64(len(body))
-	response.TransferEncoding = nil
-	response.Header.Set("Content-Length", strconv.Itoa(len(body)))
-	return nil
-}
-
 // addWarnings appends to the answer's Warnings; where it cannot, the answer
 // comes back as it was.
 func addWarnings(body []byte, warnings []string) ([]byte, error) {
@@ -108,7 +71,7 @@ func addWarnings(body []byte, warnings []string) ([]byte, error) {
 		return body, err
 	}
 	var all []string
-	if err := o.decode("Warnings", &all); err != nil {
+	if err := decode(o, "Warnings", &all); err != nil {
 		return body, err
 	}
 	list, err := json.Marshal(append(all, warnings...))
@@ -187,7 +150,7 @@ func (p *Proxy) created(v *volume) {
 // makes volumes first and does not take them back; nor do we, since by now
 // somebody else may count on them.
 func (p *Proxy) failed(ctx context.Context, plan *plan) {
-	if plan.volumeOnly || plan.done {
+	if plan.volumeOnly {
 		return
 	}
 	p.metrics.create(outcomeFailed)

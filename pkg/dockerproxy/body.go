@@ -2,7 +2,6 @@ package dockerproxy
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"path"
@@ -17,7 +16,7 @@ type createBody struct {
 	top, host    object
 	labels       map[string]string
 	binds        []string
-	mounts       []json.RawMessage
+	mounts       [][]byte
 	volumeDriver string
 	uses         []use
 }
@@ -66,16 +65,18 @@ func readCreate(raw []byte) (*createBody, error) {
 	if _, err := readObject(b.top.value("Labels")); err != nil {
 		return nil, at("Labels", err)
 	}
-	if err := b.top.decode("Labels", &b.labels); err != nil {
+	if err := decode(b.top, "Labels", &b.labels); err != nil {
 		return nil, err
 	}
 	if b.host, err = readObject(b.top.value("HostConfig"), "Binds", "Mounts", "VolumeDriver", "Tmpfs"); err != nil {
 		return nil, at("HostConfig", err)
 	}
 	var tmpfs map[string]string
-	err = errors.Join(b.host.decode("VolumeDriver", &b.volumeDriver), b.host.decode("Binds", &b.binds), b.host.decode("Tmpfs", &tmpfs))
+	err = errors.Join(decode(b.host, "VolumeDriver", &b.volumeDriver), decode(b.host, "Binds", &b.binds), decode(b.host, "Tmpfs", &tmpfs))
 	if err == nil {
-		b.mounts, err = readArray(b.host.value("Mounts"))
+		if b.mounts, err = readArray(b.host.value("Mounts")); err != nil {
+			err = at("Mounts", err)
+		}
 	}
 	if err == nil {
 		err = b.readUses()
@@ -184,7 +185,7 @@ func readMount(raw []byte) (name string, m *volumeMount, err error) {
 		return "", nil, err
 	}
 	var kind string
-	if err := errors.Join(m.object.decode("Type", &kind), m.object.decode("Source", &name)); err != nil {
+	if err := errors.Join(decode(m.object, "Type", &kind), decode(m.object, "Source", &name)); err != nil {
 		return "", nil, err
 	}
 	if kind != "volume" || name == "" {
@@ -197,7 +198,7 @@ func readMount(raw []byte) (name string, m *volumeMount, err error) {
 	if err != nil {
 		return "", nil, at("DriverConfig", err)
 	}
-	err = errors.Join(m.options.decode("Labels", &m.labels), driver.decode("Name", &m.driver.Name), driver.decode("Options", &m.driver.Options))
+	err = errors.Join(decode(m.options, "Labels", &m.labels), decode(driver, "Name", &m.driver.Name), decode(driver, "Options", &m.driver.Options))
 	return name, m, err
 }
 

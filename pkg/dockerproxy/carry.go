@@ -17,14 +17,14 @@ import (
 func (p *Proxy) carry(w http.ResponseWriter, r *http.Request) {
 	dialed, err := new(net.Dialer).DialContext(r.Context(), "unix", p.socket)
 	if err != nil {
-		p.reverse.ErrorHandler(w, r, err)
+		p.unanswered(w, r, err)
 		return
 	}
 	defer hangUp(dialed)
 	engine, _ := dialed.(*net.UnixConn) // of a Unix socket there is no other
 	client, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		p.reverse.ErrorHandler(w, r, err)
+		p.unanswered(w, r, err)
 		return
 	}
 	defer hangUp(client)
@@ -33,7 +33,7 @@ func (p *Proxy) carry(w http.ResponseWriter, r *http.Request) {
 		err = io.ErrUnexpectedEOF // the engine ended before its answer
 	}
 	if err != nil {
-		p.reverse.ErrorHandler(&bareAnswer{Writer: client}, r, err)
+		p.unanswered(&bareAnswer{Writer: client}, r, err)
 	}
 }
 

@@ -28,8 +28,9 @@
 // that is ours in another case, or twice, could be read differently by the two
 // of us and is refused.
 //
-// What the companion itself asks goes through the moby client, which agrees on a
-// version with engines from API version 1.40 (Engine 19.03); looks for a volume, for
-// which creates wait, are asked by hand. What it must know of
+// Creates, and the looks for volumes that they wait for, are asked of the engine by hand
+// ([Proxy] has the standard library's reverse proxy for what passes unchanged); what else
+// the companion itself asks goes through the moby client, which agrees on a version with
+// engines from API version 1.40 (Engine 19.03). What it must know of
 // volumes that go with their last container is in [State]; [Proxy.Retain] acts on it.
 package dockerproxy

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
+	"github.com/ensure-volumes/ensure-volumes/pkg/jsonscan"
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/mount"
 	mobyvolume "github.com/moby/moby/api/types/volume"
@@ -33,7 +34,7 @@ const chunk = 33 << 10
 // the companion itself asks.
 type engine struct {
 	transport *http.Transport // for bodies that come while they are sent
-	exchanger *exchanger      // for all others
+	exchanger *exchanger      // for all others, and for what we write ourselves
 	client    *moby.Client
 	known     atomic.Pointer[string] // what identity has found
 }
@@ -62,8 +63,7 @@ func newEngine(socket string) (*engine, error) {
 
 // RoundTrip passes a request on.
 func (e *engine) RoundTrip(r *http.Request) (*http.Response, error) {
-	_, planned := r.Context().Value(planKey{}).(*plan)
-	if planned || r.Body == nil && r.Header.Get("Upgrade") == "" {
+	if r.Body == nil && r.Header.Get("Upgrade") == "" {
 		return e.exchanger.RoundTrip(r)
 	}
 	return e.transport.RoundTrip(r)
@@ -89,11 +89,7 @@ func (e *engine) volume(ctx context.Context, name string) (*volume, error) {
 }
 
 func (e *engine) inspect(ctx context.Context, name string) (*volume, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://engine/volumes/"+url.PathEscape(name), nil)
-	if err != nil {
-		return nil, err
-	}
-	response, err := e.exchanger.RoundTrip(request)
+	response, err := e.exchanger.exchange(ctx, nil, []byte("GET /volumes/"+url.PathEscape(name)+" HTTP/1.1\r\nHost: engine\r\n\r\n"))
 	if err != nil {
 		return nil, lostError{err}
 	}
@@ -109,11 +105,35 @@ func (e *engine) inspect(ctx context.Context, name string) (*volume, error) {
 		_ = json.Unmarshal(body, &said) // without a message the code must do
 		return nil, &engineError{response.StatusCode, said.Message}
 	}
-	v := new(volume)
-	if err := json.Unmarshal(body, v); err != nil {
+	v, err := readVolume(body)
+	if err != nil {
 		return nil, err
 	}
 	v.date(response.Header.Get("Api-Version"))
+	return v, nil
+}
+
+// readVolume reads a volume as the engine writes it.
+func readVolume(text []byte) (*volume, error) {
+	v := new(volume)
+	s := jsonscan.New(text)
+	for key := range s.Members() {
+		switch string(key) {
+		case "Name":
+			s.String(&v.Name)
+		case "Driver":
+			s.String(&v.Driver)
+		case "CreatedAt":
+			s.String(&v.CreatedAt)
+		case "Scope":
+			s.String(&v.Scope)
+		case "Labels":
+			v.Labels = readMap(s)
+		}
+	}
+	if err := s.End(); err != nil {
+		return nil, fmt.Errorf("the engine's volume is not understood: %w", err)
+	}
 	return v, nil
 }
 

@@ -30,22 +30,33 @@ type exchange struct {
 	from *bufio.Reader
 }
 
-// RoundTrip returns once the answer's head is there. The connection is kept when the
-// body has been read to its end, and closed when the request's context ends before.
+// RoundTrip is exchange for a request that is still to be written.
 func (e *exchanger) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Body != nil {
 		defer r.Body.Close()
 	}
-	c, err := e.take(r.Context())
+	var whole bytes.Buffer
+	if err := r.Write(&whole); err != nil {
+		return nil, err
+	}
+	return e.exchange(r.Context(), r, whole.Bytes())
+}
+
+// exchange sends a request, all of which is there, and returns once the answer's head
+// is. The connection is kept when the body has been read to its end, and closed when
+// the context ends before. r, of which the answer tells, may be nil unless it is a HEAD,
+// whose answer has no body.
+func (e *exchanger) exchange(ctx context.Context, r *http.Request, whole []byte) (*http.Response, error) {
+	c, err := e.take(ctx)
 	if err != nil {
 		return nil, err
 	}
-	stop := context.AfterFunc(r.Context(), func() { hangUp(c) })
-	response, err := c.ask(r)
+	stop := context.AfterFunc(ctx, func() { hangUp(c) })
+	response, err := c.ask(r, whole)
 	if err != nil {
 		stop()
 		hangUp(c)
-		return nil, cmp.Or(r.Context().Err(), err)
+		return nil, cmp.Or(ctx.Err(), err)
 	}
 	response.Body = &answerBody{response.Body, func(whole bool) {
 		if stop() && whole && !response.Close {
@@ -58,12 +69,8 @@ func (e *exchanger) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // ask writes a request and reads the head of its answer.
-func (c *exchange) ask(r *http.Request) (*http.Response, error) {
-	var whole bytes.Buffer
-	if err := r.Write(&whole); err != nil {
-		return nil, err
-	}
-	_, err := c.Write(whole.Bytes())
+func (c *exchange) ask(r *http.Request, whole []byte) (*http.Response, error) {
+	_, err := c.Write(whole)
 	// An engine that does not read all of it may have said why.
 	response, readErr := http.ReadResponse(c.from, r)
 	for readErr == nil && response.StatusCode < http.StatusOK && response.StatusCode != http.StatusSwitchingProtocols {

@@ -45,20 +45,6 @@ func (p *Proxy) look(ctx context.Context, names []string) (map[string]*volume, e
 	return found, errors.Join(errs...)
 }
 
-// createVolume gives a volume that is created without a driver the default class.
-func (p *Proxy) createVolume(w http.ResponseWriter, r *http.Request, canonical string) (*http.Request, error) {
-	raw, err := readBody(w, r)
-	if err != nil {
-		return nil, err
-	}
-	plan := &plan{volumeOnly: true}
-	body, err := p.defaultClass(r.Context(), raw, plan)
-	if err != nil {
-		return nil, err
-	}
-	return withBody(context.WithValue(r.Context(), planKey{}, plan), r, canonical, body), nil
-}
-
 // defaultClass is the body with the default class's driver and options and our
 // labels, where it has neither driver nor options. What it wrote stands in plan.
 func (p *Proxy) defaultClass(ctx context.Context, raw []byte, plan *plan) ([]byte, error) {
@@ -66,7 +52,7 @@ func (p *Proxy) defaultClass(ctx context.Context, raw []byte, plan *plan) ([]byt
 	var name, driver string
 	var options, labels map[string]string
 	if err == nil {
-		err = errors.Join(o.decode("Name", &name), o.decode("Driver", &driver), o.decode("DriverOpts", &options), o.decode("Labels", &labels))
+		err = errors.Join(decode(o, "Name", &name), decode(o, "Driver", &driver), decode(o, "DriverOpts", &options), decode(o, "Labels", &labels))
 	}
 	if err == nil {
 		_, err = readObject(o.value("Labels"))

@@ -68,16 +68,48 @@ func (o object) value(key string) []byte {
 	return nil
 }
 
-// decode reads a member into v; absent members leave v alone.
-func (o object) decode(key string, v any) error {
+// decode reads a member into a string, a list or a map of strings, as encoding/json
+// does; absent members leave it alone. It reads by jsonscan, whose code is there
+// already: on a machine that does other work, what a create costs is the code it
+// has to fetch.
+func decode[T string | []string | map[string]string](o object, key string, into *T) error {
 	raw := o.value(key)
 	if absent(raw) {
 		return nil
 	}
-	if err := json.Unmarshal(raw, v); err != nil {
-		return fmt.Errorf("%s: %w", key, err)
+	var must string
+	s := jsonscan.New(raw)
+	switch into := any(into).(type) {
+	case *string:
+		must = "a string"
+		s.String(into)
+	case *[]string:
+		must = "a list of strings"
+		*into = []string{}
+		for range s.Elements() {
+			var item string
+			s.String(&item)
+			*into = append(*into, item)
+		}
+	case *map[string]string:
+		must = "an object of strings"
+		*into = readMap(s)
+	}
+	if s.End() != nil { // of a value that is JSON
+		return fmt.Errorf("%s: it must be %s", key, must)
 	}
 	return nil
+}
+
+// readMap reads an object of strings.
+func readMap(s *jsonscan.Scanner) map[string]string {
+	all := map[string]string{}
+	for text := range s.Members() {
+		key, value := s.Keep(text), ""
+		s.String(&value)
+		all[key] = value
+	}
+	return all
 }
 
 // with is the object's bytes with one member set. All other bytes stay.
@@ -110,11 +142,17 @@ func absent(raw []byte) bool {
 }
 
 // readArray takes an array apart; nil and null are the empty one.
-func readArray(raw []byte) ([]json.RawMessage, error) {
+func readArray(raw []byte) (items [][]byte, err error) {
 	if absent(raw) {
 		return nil, nil
 	}
-	var items []json.RawMessage
-	err := json.Unmarshal(raw, &items)
-	return items, err
+	s := jsonscan.New(raw)
+	for range s.Elements() {
+		start, end := s.Span()
+		items = append(items, raw[start:end])
+	}
+	if s.End() != nil { // of a value that is JSON
+		return nil, errors.New("it must be a list")
+	}
+	return items, nil
 }

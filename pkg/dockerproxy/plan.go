@@ -42,7 +42,6 @@ func refuse(code int, format string, args ...any) *refusal {
 type plan struct {
 	volumeOnly bool            // a volume's create, not a container's
 	label      string          // then: of its creation, if we gave it one
-	done       bool            // the engine has answered with success
 	names      []string        // the volumes, each once
 	missing    []string        // those of them that did not exist
 	specs      map[string]spec // those to write as Mounts

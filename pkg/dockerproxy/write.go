@@ -46,10 +46,7 @@ func (b *createBody) write(specs map[string]spec) ([]byte, error) {
 		return b.top.raw, nil
 	}
 	moved, changed := map[int]bool{}, false
-	mounts := make([][]byte, len(b.mounts))
-	for i, raw := range b.mounts {
-		mounts[i] = raw
-	}
+	mounts := slices.Clone(b.mounts)
 	for _, u := range b.uses {
 		s, ok := specs[u.name]
 		switch {

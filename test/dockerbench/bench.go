@@ -41,10 +41,10 @@ type result struct {
 
 // bench has all arms in one run.
 type bench struct {
-	direct, copier, reverse, companion *arm
-	pid                                int // the companion's
-	only                               string
-	progress                           io.Writer
+	direct, relay, reverse, companion *arm
+	pid                               int // the companion's
+	only                              string
+	progress                          io.Writer
 
 	made     int    // names given so far
 	existing string // volume that is there all the time
@@ -95,9 +95,9 @@ func (b *bench) scenarios(s size) []scenario {
 // client upgrades do not pass a bare reverse proxy, so it has none.
 func (b *bench) measure(ctx context.Context, s scenario) (result, error) {
 	r := result{scenario: s, through: map[string][]time.Duration{}}
-	arms := []*arm{b.direct, b.copier, b.reverse, b.companion}
+	arms := []*arm{b.direct, b.relay, b.reverse, b.companion}
 	if s.bytes > 0 {
-		arms = []*arm{b.direct, b.copier, b.companion}
+		arms = []*arm{b.direct, b.relay, b.companion}
 	}
 	var busy time.Duration
 	for round := range warmUp + s.rounds {

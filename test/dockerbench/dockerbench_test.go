@@ -138,6 +138,30 @@ func TestFigures(t *testing.T) {
 	}
 }
 
+// TestOutOfReach: a goal is out of reach where the relay misses it over the whole of its
+// interval, not where it does by its median alone.
+func TestOutOfReach(t *testing.T) {
+	const ms = time.Millisecond
+	for _, c := range []struct {
+		name          string
+		bytes         int64
+		goal          float64
+		direct, relay []time.Duration
+		outOfReach    bool
+	}{
+		{"time, beyond the goal", 0, 1.05, []time.Duration{100 * ms, 100 * ms}, []time.Duration{106 * ms, 107 * ms}, true},
+		{"time, on both sides of the goal", 0, 1.05, []time.Duration{100 * ms, 100 * ms}, []time.Duration{104 * ms, 120 * ms}, false},
+		{"throughput, beyond the goal", 1, 0.95, []time.Duration{90 * ms, 90 * ms}, []time.Duration{100 * ms, 110 * ms}, true},
+		{"throughput, on both sides of the goal", 1, 0.95, []time.Duration{90 * ms, 90 * ms}, []time.Duration{91 * ms, 110 * ms}, false},
+		{"no goal", 0, 0, []time.Duration{100 * ms}, []time.Duration{300 * ms}, false},
+	} {
+		r := result{scenario: scenario{bytes: c.bytes, goal: c.goal}, direct: c.direct, through: map[string][]time.Duration{relayCommand: c.relay}}
+		if got := r.outOfReach(); got != c.outOfReach {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}
+
 // TestCPUTime: the time is ours, and it grows as we work.
 func TestCPUTime(t *testing.T) {
 	before, err := cpuTime(os.Getpid())

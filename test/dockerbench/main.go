@@ -37,9 +37,9 @@ func run(ctx context.Context, args []string, stdout, progress io.Writer) (err er
 	var s size
 	var only, driver string
 	flags := flag.NewFlagSet("dockerbench", flag.ContinueOnError)
-	flags.IntVar(&s.creates, "creates", 200, "rounds of requests that take milliseconds")
+	flags.IntVar(&s.creates, "creates", 1000, "rounds of requests that take milliseconds")
 	flags.IntVar(&s.starts, "starts", 30, "rounds of container starts")
-	flags.IntVar(&s.streams, "streams", 5, "rounds of streams")
+	flags.IntVar(&s.streams, "streams", 12, "rounds of streams")
 	flags.Int64Var(&s.mib, "mib", 1024, "MiB of each stream")
 	flags.StringVar(&only, "only", "", "measure only what has this in its name")
 	flags.StringVar(&driver, "storage-driver", "overlay2", "the engine's; vfs works everywhere, and is slower")
@@ -60,7 +60,7 @@ func run(ctx context.Context, args []string, stdout, progress io.Writer) (err er
 	}
 	defer func() { err = errors.Join(err, c.Remove()) }()
 	b := &bench{direct: newArm("direct", e.Socket), companion: newArm("companion", c.Socket), pid: c.PID, only: only, progress: progress}
-	for command, arm := range map[string]**arm{copyCommand: &b.copier, reverseCommand: &b.reverse} {
+	for command, arm := range map[string]**arm{relayCommand: &b.relay, reverseCommand: &b.reverse} {
 		p, socket, err := startProxy(ctx, command, e.Socket)
 		if err != nil {
 			return err

@@ -4,28 +4,30 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/ensure-volumes/ensure-volumes/test/process"
 )
 
 // Commands that make this program a proxy to compare the companion with: COMMAND LISTEN ENGINE.
 const (
-	copyCommand    = "copy"
+	relayCommand   = "relay"
 	reverseCommand = "reverse"
 )
 
 // proxies are what they run.
 var proxies = map[string]func(ctx context.Context, listener net.Listener, engine string) error{
-	copyCommand: copier, reverseCommand: reverse,
+	relayCommand: relay, reverseCommand: reverse,
 }
 
 // proxy runs one of them until ctx ends.
@@ -55,33 +57,96 @@ func reverse(_ context.Context, listener net.Listener, engine string) error {
 	return server.Serve(listener)
 }
 
-// copier is the least that a proxy can be: it copies bytes between a client and
-// the engine and reads none of them. What it costs, any proxy costs.
-func copier(ctx context.Context, listener net.Listener, engine string) error {
+// relay is the least that a process between a client and the engine can be: for each
+// direction a thread that waits in splice(2), which moves what comes without copying
+// it. It reads nothing of it. What it costs, any proxy costs.
+func relay(ctx context.Context, listener net.Listener, engine string) error {
 	for {
 		client, err := listener.Accept()
 		if err != nil {
 			return err
 		}
 		go func() {
-			defer client.Close()
 			behind, err := dial(ctx, engine)
 			if err != nil {
+				_ = client.Close()
 				return
 			}
-			defer behind.Close()
-			var both sync.WaitGroup
-			both.Go(func() { carry(behind, client) })
-			both.Go(func() { carry(client, behind) })
-			both.Wait()
+			if err := join(client, behind); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+			}
 		}()
 	}
 }
 
-// carry copies one direction, and passes its end on.
-func carry(to, from net.Conn) {
-	_, _ = io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{from}, make([]byte, 64<<10))
-	_ = to.(*net.UnixConn).CloseWrite() // of a connection that may be gone
+// join moves both directions until both have ended.
+func join(a, b net.Conn) error {
+	one, err := blocking(a)
+	if err != nil {
+		return errors.Join(err, b.Close())
+	}
+	other, err := blocking(b)
+	if err != nil {
+		return errors.Join(err, unix.Close(one))
+	}
+	var both sync.WaitGroup
+	var there, back error
+	both.Go(func() { there = move(one, other) })
+	both.Go(func() { back = move(other, one) })
+	both.Wait()
+	return errors.Join(there, back, unix.Close(one), unix.Close(other))
+}
+
+// blocking takes a connection's socket out of the hands of Go's poller.
+func blocking(c net.Conn) (socket int, err error) {
+	defer c.Close()
+	conn, ok := c.(*net.UnixConn)
+	if !ok {
+		return 0, errors.New("not a Unix socket")
+	}
+	f, err := conn.File()
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	// Its file descriptor is set to wait by that.
+	return unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+}
+
+// move moves one direction, and passes its end on. A connection that is gone is one.
+func move(from, to int) error {
+	const room = 1 << 20
+	runtime.LockOSThread()
+	var pipe [2]int
+	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
+		return err
+	}
+	defer func() { _, _ = unix.Close(pipe[0]), unix.Close(pipe[1]) }()
+	if _, err := unix.FcntlInt(uintptr(pipe[1]), unix.F_SETPIPE_SZ, room); err != nil {
+		return err
+	}
+	splice := func(from, to int, most int64) (n int64, err error) {
+		for {
+			if n, err = unix.Splice(from, nil, to, nil, int(most), unix.SPLICE_F_MOVE); !errors.Is(err, unix.EINTR) {
+				return n, err
+			}
+		}
+	}
+	for {
+		held, err := splice(from, pipe[1], room)
+		if held <= 0 || err != nil {
+			_ = unix.Shutdown(to, unix.SHUT_WR)
+			return nil
+		}
+		for held > 0 {
+			n, err := splice(pipe[0], to, held)
+			if err != nil {
+				_ = unix.Shutdown(from, unix.SHUT_RD)
+				return nil
+			}
+			held -= n
+		}
+	}
 }
 
 // startProxy runs a proxy as a process of its own, as the companion is.
