@@ -35,11 +35,12 @@ func main() {
 	}
 }
 
-// share is how many of the processors the companion works on at once: a quarter, since
-// it mostly waits. For each further one Go wakes a thread to see whether there is work,
-// on a processor that the engine could have had; docs/adr/0009-one-goroutine.md has what that
-// costs. GOMAXPROCS in the environment is another number.
-func share(processors int) int { return max(1, processors/4) }
+// share is how many of the processors the companion works on at once: half of them,
+// since the other half is the engine's. For each further one Go wakes a thread to see
+// whether there is work, on a processor that the engine could have had;
+// docs/adr/0009-one-goroutine.md has what that costs. GOMAXPROCS in the environment is
+// another number.
+func share(processors int) int { return max(1, processors/2) }
 
 // run is the program: it returns when ctx has ended and the last stream is done
 // or has had its time, or when it cannot go on. The configuration is read again

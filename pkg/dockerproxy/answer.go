@@ -107,6 +107,9 @@ const notSeen = "looking at a volume after its container's creation"
 // witness records of the volumes of a container that has just been created that it
 // uses those that go with their last container, and counts those that are new.
 func (p *Proxy) witness(ctx context.Context, plan *plan) (warnings []string) {
+	if len(plan.exclusive) == 0 {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, aftermath)
 	defer cancel()
 	for _, name := range plan.exclusive {

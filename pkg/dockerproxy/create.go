@@ -36,29 +36,27 @@ func (p *Proxy) create(w http.ResponseWriter, r *http.Request, way way, canonica
 	}
 	defer answer.Body.Close()
 	said, err := io.ReadAll(answer.Body)
-	switch created := answer.StatusCode == http.StatusCreated; {
-	case created && err == nil:
+	if answer.StatusCode == http.StatusCreated {
 		said = p.succeeded(r.Context(), plan, said)
-	case created:
-		p.succeeded(r.Context(), plan, nil)
-		writeError(w, http.StatusBadGateway, fmt.Sprintf("created, but the engine's answer broke off: %v", err))
-		return
-	default:
+	} else {
 		p.failed(r.Context(), plan)
 	}
 	if err != nil {
-		p.unanswered(w, r, err)
+		writeError(w, http.StatusBadGateway, brokenOff(answer.StatusCode, err))
 		return
 	}
-	w.Header()["Content-Type"] = nil // nor is one made up where there is none
-	for name, values := range answer.Header {
-		if !hops[name] {
-			w.Header()[name] = values
-		}
-	}
+	endToEnd(w.Header(), answer.Header)
 	w.Header().Set("Content-Length", strconv.Itoa(len(said)))
 	w.WriteHeader(answer.StatusCode)
 	_, _ = w.Write(said) // a client that is gone needs no answer
+}
+
+// brokenOff says what there is of an answer whose head alone has come.
+func brokenOff(code int, err error) string {
+	if code == http.StatusCreated {
+		return fmt.Sprintf("created, but the engine's answer broke off: %v", err)
+	}
+	return fmt.Sprintf("the engine answered with status %d, but its answer broke off: %v", code, err)
 }
 
 // decide reads a create's body, and is the plan for its volumes and the body to pass on.
@@ -148,15 +146,31 @@ var hops = map[string]bool{
 // making, and with all fields of the client's head that are not the connection's.
 func written(r *http.Request, canonical string, body []byte) []byte {
 	target := url.URL{Path: canonical, RawQuery: r.URL.RawQuery}
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n", target.RequestURI(), cmp.Or(r.Host, "engine"), len(body))
-	for _, named := range r.Header["Connection"] {
-		for name := range strings.SplitSeq(named, ",") {
-			r.Header.Del(strings.TrimSpace(name))
-		}
+	host := "engine"
+	if r.URL.Host == "" { // else it is of the target, where more may stand than in a head
+		host = cmp.Or(r.Host, host)
 	}
-	_ = r.Header.WriteSubset(&b, hops) // a buffer takes it
+	header := http.Header{}
+	endToEnd(header, r.Header)
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n", target.RequestURI(), host, len(body))
+	_ = header.Write(&b) // a buffer takes it
 	b.WriteString("\r\n")
 	b.Write(body)
 	return b.Bytes()
+}
+
+// endToEnd gives the fields of a head that are not about its connection to another.
+func endToEnd(to, from http.Header) {
+	to["Content-Type"] = nil // nor is one made up where there is none
+	for name, values := range from {
+		if !hops[name] {
+			to[name] = values
+		}
+	}
+	for _, named := range from["Connection"] {
+		for name := range strings.SplitSeq(named, ",") {
+			to.Del(strings.TrimSpace(name))
+		}
+	}
 }

@@ -51,6 +51,10 @@ func (e *exchanger) exchange(ctx context.Context, r *http.Request, whole []byte)
 	if err != nil {
 		return nil, err
 	}
+	if err := ctx.Err(); err != nil {
+		e.keep(c)
+		return nil, err
+	}
 	stop := context.AfterFunc(ctx, func() { hangUp(c) })
 	response, err := c.ask(r, whole)
 	if err != nil {

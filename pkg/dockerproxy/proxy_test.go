@@ -70,10 +70,11 @@ func standInProxy(t testing.TB, engine http.HandlerFunc, state *State, version s
 
 // TestAbort: what a client gives up ends at the engine, whether it has answered or not.
 func TestAbort(t *testing.T) {
-	for _, line := range []string{"GET /events", "POST /containers/a/wait", "POST /containers/a/attach", "POST /exec/a/start", "GET /quiet", "GET /images/get", "POST /build"} {
+	for _, line := range []string{"GET /events", "POST /containers/a/wait", "POST /containers/a/attach", "POST /exec/a/start", "GET /quiet", "GET /images/get", "POST /build", "POST /volumes/create"} {
 		t.Run(line, func(t *testing.T) {
 			arrived, ended := make(chan struct{}), make(chan struct{})
 			socket := standIn(t, func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body) // until then a server does not notice
 				if r.URL.Path == "/events" {
 					w.WriteHeader(http.StatusOK)
 					_ = http.NewResponseController(w).Flush()
@@ -86,7 +87,11 @@ func TestAbort(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: docker\r\n\r\n", line)
+			body := ""
+			if strings.HasSuffix(line, "create") {
+				body = `{"Driver":"other"}`
+			}
+			fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: docker\r\nContent-Length: %d\r\n\r\n%s", line, len(body), body)
 			<-arrived
 			hangUp(conn)
 			select {

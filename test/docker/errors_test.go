@@ -2,6 +2,9 @@ package docker
 
 import (
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -87,9 +90,31 @@ func TestErrorsOfTheEngineAndTheOperator(t *testing.T) {
 	code, said = refusal(t, lost.Socket, "/containers/create", createBody(`"Binds":["err-lost:/data"]`, nil))
 	faults.Saw(t, "engine-gone", fmt.Sprintf("%d %s", code, said))
 
+	breaks := startBefore(t, breakingOff(t), config)
+	code, said = refusal(t, breaks.Socket, "/containers/create", createBody(`"Binds":[]`, nil))
+	faults.Saw(t, "answer-broken", fmt.Sprintf("%d %s", code, said))
+
 	quota := startBefore(t, shared.Socket, config+"  quota:\n    driver: local\n    options: {size: \"{bytes}\"}\n")
 	code, said = refusal(t, quota.Socket, "/containers/create", createBody(`"Binds":["err-quota:/data"]`, hints("storageClass", "quota", "storage", "1Mi")))
 	faults.Saw(t, "engine-refuses", fmt.Sprintf("%d %s", code, said))
+}
+
+// breakingOff is the socket of an engine that ends in the middle of each answer.
+func breakingOff(t *testing.T) string {
+	t.Helper()
+	socket := filepath.Join(t.TempDir(), "e.sock")
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "9")
+		w.WriteHeader(http.StatusCreated)
+		_, _ = io.WriteString(w, "{") // less than was promised ends the connection
+	})}
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(func() { _ = server.Close() })
+	return socket
 }
 
 // TestErrorsOfTheConfiguration: a companion that cannot start says why.

@@ -117,13 +117,14 @@ func blocking(c net.Conn) (socket int, err error) {
 func move(from, to int) error {
 	const room = 1 << 20
 	runtime.LockOSThread()
+	// Whatever ends here ends the other direction as well, which would wait for ever.
 	var pipe [2]int
 	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
-		return err
+		return errors.Join(err, unix.Shutdown(from, unix.SHUT_RDWR), unix.Shutdown(to, unix.SHUT_RDWR))
 	}
 	defer func() { _, _ = unix.Close(pipe[0]), unix.Close(pipe[1]) }()
 	if _, err := unix.FcntlInt(uintptr(pipe[1]), unix.F_SETPIPE_SZ, room); err != nil {
-		return err
+		return errors.Join(err, unix.Shutdown(from, unix.SHUT_RDWR), unix.Shutdown(to, unix.SHUT_RDWR))
 	}
 	splice := func(from, to int, most int64) (n int64, err error) {
 		for {
