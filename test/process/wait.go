@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -34,19 +35,34 @@ func Poll(ctx context.Context, limit time.Duration, over <-chan struct{}, try fu
 	}
 }
 
+// given are the ports that FreeAddress has found.
+var given struct {
+	sync.Mutex
+	ports map[int]bool
+}
+
 // FreeAddress finds an address on this machine that nobody listens on, below
 // the range that the kernel takes ports of outgoing connections from: those come
-// and go between our look and the listener's.
+// and go between our look and the listener's. It finds none twice: who was given it
+// may not listen yet, or not at the moment. It is safe for concurrent use.
 func FreeAddress() (string, error) {
 	const lowest, highest, attempts = 20000, 32000, 200
+	given.Lock()
+	defer given.Unlock()
 	for range attempts {
 		port := lowest + rand.IntN(highest-lowest)
+		if given.ports[port] {
+			continue
+		}
 		listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err != nil {
 			continue
 		}
-		defer listener.Close()
-		return listener.Addr().String(), nil
+		if given.ports == nil {
+			given.ports = map[int]bool{}
+		}
+		given.ports[port] = true
+		return listener.Addr().String(), listener.Close()
 	}
 	return "", fmt.Errorf("finding a free port on 127.0.0.1 between %d and %d: too many are taken", lowest, highest)
 }
