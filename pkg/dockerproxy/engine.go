@@ -14,12 +14,13 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
-	"github.com/ensure-volumes/ensure-volumes/pkg/jsonscan"
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/mount"
 	mobyvolume "github.com/moby/moby/api/types/volume"
 	moby "github.com/moby/moby/client"
 	"github.com/moby/moby/client/pkg/versions"
+
+	"github.com/ensure-volumes/ensure-volumes/pkg/jsonscan"
 )
 
 // idle is how many connections to the engine wait for use, of what is passed on
